@@ -1,0 +1,2 @@
+//! glm-bench
+fn main() {}

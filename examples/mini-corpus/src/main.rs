@@ -1,0 +1,2 @@
+//! mini-corpus
+fn main() {}

@@ -1,0 +1,2 @@
+//! random-checkpoint
+fn main() {}
