@@ -1,0 +1,263 @@
+//! What can go wrong between a checkpoint folder and an answer, each with the file, the tensor or the
+//! option at fault and, where there is one, the remedy.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of this crate. Messages are whole lower-case sentences, fit to be shown to a user.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused a file operation for another reason than missing permission.
+    #[error("cannot access {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file or folder exists, but this user may not read (or write) it.
+    #[error("no permission to access {}; check the owner and mode of the file and its folder", path.display())]
+    PermissionDenied {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A Git-LFS pointer lies where the weights should be: the repository was cloned without its large files.
+    #[error("{} is a git-lfs pointer, not the file itself; run `git lfs pull` in its folder or download the file again", path.display())]
+    LfsPointer {
+        /// The pointer file.
+        path: PathBuf,
+    },
+    /// A folder holds none of the known weight files.
+    #[error("no checkpoint in {}; looked for {looked_for}", dir.display())]
+    NoCheckpoint {
+        /// The folder.
+        dir: PathBuf,
+        /// The file names that were tried, in order.
+        looked_for: String,
+    },
+    /// The shard index names a file that is not there.
+    #[error("{} says that tensor `{tensor}` is in `{shard}`, but there is no such file; download the missing shard", index.display())]
+    MissingShard {
+        /// The index file.
+        index: PathBuf,
+        /// The shard's file name as the index gives it.
+        shard: String,
+        /// One tensor that the shard should hold.
+        tensor: String,
+    },
+    /// A file ends before the data that its header promises.
+    #[error("{} is truncated: expected at least {expected} bytes, found {found}; download the file again", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The smallest size in bytes that would be consistent with the header.
+        expected: u64,
+        /// The size of the file in bytes.
+        found: u64,
+    },
+    /// A file does not follow its format.
+    #[error("{} is malformed: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `.bin` file whose pickle does more than describe tensors. Nothing of it was executed.
+    #[error("{} is not a plain weight file, nothing in it was executed: {reason}", path.display())]
+    UnsafePickle {
+        /// The file.
+        path: PathBuf,
+        /// The call or construct that was refused.
+        reason: String,
+    },
+    /// A tensor that the model needs is not in the checkpoint.
+    #[error("tensor `{tensor}` is missing in {}", path.display())]
+    MissingTensor {
+        /// The checkpoint folder or file.
+        path: PathBuf,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+    },
+    /// A tensor that the model has no place for.
+    #[error("{} holds a tensor `{tensor}` that this model has no place for; does the checkpoint belong to its config.json?", path.display())]
+    UnexpectedTensor {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+    },
+    /// A tensor's shape does not fit the configuration.
+    #[error("tensor `{tensor}` in {} has shape {found:?}, expected {expected:?}", path.display())]
+    TensorShape {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// The shape that config.json asks for.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor's element type is not one that can be used in its place.
+    #[error("tensor `{tensor}` in {} has type {found}, expected {expected}", path.display())]
+    TensorType {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// The types that are possible here.
+        expected: String,
+        /// The type in the file.
+        found: String,
+    },
+    /// A weight is NaN or infinite.
+    #[error("tensor `{tensor}`{} in {} holds NaN or infinite values; the file is damaged or was saved from a diverged training run", in_layer(*layer), path.display())]
+    NonFinite {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// The layer it belongs to, from 0; `None` outside the layers.
+        layer: Option<usize>,
+    },
+    /// A key of config.json has a value that cannot be used.
+    #[error("`{key}` in {} must be {expected}, found {found}", path.display())]
+    Config {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What the key may be.
+        expected: String,
+        /// The value found, or "nothing".
+        found: String,
+    },
+    /// The checkpoint is of a model that this version cannot run.
+    #[error("{} describes {found}, which is not supported", path.display())]
+    UnsupportedModel {
+        /// The configuration file.
+        path: PathBuf,
+        /// What the file describes.
+        found: String,
+    },
+    /// The model would not fit into memory. Estimated before anything large is read.
+    #[error("not enough memory: {required_gb:.2} GB needed, {available_gb:.2} GB available; close other programs or use an int8 or int4 checkpoint",
+        required_gb = gigabytes(*required), available_gb = gigabytes(*available))]
+    OutOfMemory {
+        /// Bytes needed.
+        required: u64,
+        /// Bytes available now.
+        available: u64,
+    },
+    /// An option given by the caller is out of range.
+    #[error("option `{option}` must be {expected}, found {found}")]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// A prompt that leaves no room for an answer.
+    #[error(
+        "the prompt has {tokens} tokens, but `max_length` is {max_length}; shorten the prompt or raise `max_length`"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt, special tokens included.
+        tokens: usize,
+        /// The limit on prompt and answer together.
+        max_length: usize,
+    },
+    /// The model produced a NaN or infinite logit.
+    #[error(
+        "the model produced NaN or infinite logits at position {position}; the weights are damaged or the precision is too low"
+    )]
+    NonFiniteLogits {
+        /// Position of the query token in the sequence, prompt included, from 0.
+        position: usize,
+    },
+}
+
+impl Error {
+    /// Wraps an I/O error with its path; a refused permission becomes [`Error::PermissionDenied`].
+    pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            Self::PermissionDenied { path }
+        } else {
+            Self::Io { path, source }
+        }
+    }
+
+    /// An [`Error::Malformed`] from anything printable.
+    pub fn malformed(path: impl AsRef<Path>, reason: impl fmt::Display) -> Self {
+        Self::Malformed {
+            path: path.as_ref().to_path_buf(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// " (layer 3)" or nothing.
+fn in_layer(layer: Option<usize>) -> String {
+    layer.map_or_else(String::new, |layer| format!(" (layer {layer})"))
+}
+
+/// Bytes as decimal gigabytes; precise enough to print.
+#[allow(clippy::cast_precision_loss)]
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_name_the_offender() {
+        let shape = Error::TensorShape {
+            path: PathBuf::from("dir/model.bin"),
+            tensor: "lm_head.weight".into(),
+            expected: vec![8, 4],
+            found: vec![4, 8],
+        };
+        assert_eq!(
+            shape.to_string(),
+            "tensor `lm_head.weight` in dir/model.bin has shape [4, 8], expected [8, 4]"
+        );
+        let non_finite = Error::NonFinite {
+            path: PathBuf::from("m.bin"),
+            tensor: "t".into(),
+            layer: Some(3),
+        };
+        assert!(
+            non_finite
+                .to_string()
+                .starts_with("tensor `t` (layer 3) in m.bin holds NaN")
+        );
+        let memory = Error::OutOfMemory {
+            required: 13_417_000_000,
+            available: 8_000_000_000,
+        };
+        assert!(
+            memory
+                .to_string()
+                .contains("13.42 GB needed, 8.00 GB available")
+        );
+    }
+
+    #[test]
+    fn refused_permission_is_named() {
+        let error = Error::io("x", io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(matches!(error, Error::PermissionDenied { .. }));
+        let error = Error::io("x", io::Error::from(io::ErrorKind::NotFound));
+        assert!(matches!(error, Error::Io { .. }));
+    }
+}
