@@ -1,1 +1,13 @@
-//! glm-quant
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod error;
+mod int4;
+mod int8;
+pub mod reference;
+mod rounding;
+
+pub use error::{Error, Result};
+pub use half;
+pub use int4::Int4Matrix;
+pub use int8::Int8Matrix;
