@@ -1,0 +1,209 @@
+//! What a caller may ask of generation. The defaults are those of the official `chat()` of ChatGLM-6B.
+//!
+//! `chat()` itself passes only `max_length`, `do_sample`, `top_p` and `temperature`; the rest comes from
+//! the defaults of transformers' `GenerationConfig`. That is why `top_k` is 50 although no official
+//! file says so, and why other ports of the model, which leave it off, give other text.
+
+use crate::error::{Error, Result};
+
+/// The id that takes all probability when the model gives NaN or infinite logits
+/// (`InvalidScoreLogitsProcessor` of the official modeling file, checkpoints with 130,528 ids).
+const INVALID_SCORE_TOKEN: u32 = 5;
+
+/// How tokens are chosen and when generation ends.
+///
+/// Change the fields you care about and take the others from [`Default`] (the official `chat()`) or
+/// from [`GenerationOptions::greedy`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationOptions {
+    /// Limit on the sequence length in tokens, **prompt included**. 2048 as in the official `chat()`.
+    pub max_length: usize,
+    /// Limit on the number of generated tokens alone. Generation ends at whichever limit comes first.
+    /// `None`, the official default, leaves only `max_length`.
+    pub max_new_tokens: Option<usize>,
+    /// `true`: draw from the distribution. `false`: always take the most probable token; temperature,
+    /// `top_k` and `top_p` then have no influence.
+    pub do_sample: bool,
+    /// The logits are divided by this before the draw; below 1 sharpens. 0.95 in the official `chat()`.
+    /// 0 means greedy, the limit of small temperatures (transformers refuses 0, and the official
+    /// `api.py` takes it for "not given").
+    pub temperature: f64,
+    /// Nucleus sampling: the draw is among the most probable tokens whose probabilities add up to
+    /// `top_p`; 1 switches it off. 0.7 in the official `chat()`.
+    pub top_p: f64,
+    /// The draw is among this many most probable tokens, more when several are equal to the last of
+    /// them; 0 switches it off. 50 by transformers' default.
+    pub top_k: usize,
+    /// Above 1, tokens that occur in the prompt or in the answer become less probable
+    /// ([CTRL](https://arxiv.org/abs/1909.05858), section 4.1); 1 switches it off.
+    pub repetition_penalty: f64,
+    /// What to do when a logit is NaN or infinite. `Some(id)`: the step gives this token, as the
+    /// official code does (5; 20005 in the first checkpoints with 150,528 ids), and
+    /// [`Sampled::invalid_scores`](super::Sampled::invalid_scores) reports it. `None`: the step is an
+    /// [`Error::NonFiniteLogits`].
+    pub invalid_score_token: Option<u32>,
+    /// The same seed gives the same draws on every platform. `None`: a seed from the operating system,
+    /// which [`Sampler::seed`](super::Sampler::seed) tells.
+    pub seed: Option<u64>,
+    /// Generation ends when the answer contains one of these strings; the string itself is not part of
+    /// the answer.
+    pub stop: Vec<String>,
+}
+
+impl Default for GenerationOptions {
+    fn default() -> Self {
+        Self {
+            max_length: 2048,
+            max_new_tokens: None,
+            do_sample: true,
+            temperature: 0.95,
+            top_p: 0.7,
+            top_k: 50,
+            repetition_penalty: 1.0,
+            invalid_score_token: Some(INVALID_SCORE_TOKEN),
+            seed: None,
+            stop: Vec::new(),
+        }
+    }
+}
+
+impl GenerationOptions {
+    /// The defaults with `do_sample` off: the same text every time, from the most probable token of
+    /// each step.
+    #[must_use]
+    pub fn greedy() -> Self {
+        Self {
+            do_sample: false,
+            ..Self::default()
+        }
+    }
+
+    /// Whether no randomness is involved: `do_sample` is off or the temperature is 0.
+    #[must_use]
+    pub fn is_greedy(&self) -> bool {
+        !self.do_sample || self.temperature == 0.0
+    }
+
+    /// Checks every field, also those that the chosen mode does not use.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] with the first field that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let Self {
+            max_length,
+            max_new_tokens,
+            temperature,
+            top_p,
+            repetition_penalty,
+            ..
+        } = self;
+        require(*max_length > 0, "max_length", "at least 1", max_length)?;
+        if let Some(tokens) = max_new_tokens {
+            require(*tokens > 0, "max_new_tokens", "at least 1", tokens)?;
+        }
+        require(
+            *temperature >= 0.0 && temperature.is_finite(),
+            "temperature",
+            "a finite number of at least 0 (0 is greedy)",
+            temperature,
+        )?;
+        require(
+            *top_p > 0.0 && *top_p <= 1.0,
+            "top_p",
+            "above 0 and at most 1 (1 switches it off)",
+            top_p,
+        )?;
+        // The scores are f32, so the penalty must still be a positive number after rounding to f32.
+        let penalty = *repetition_penalty as f32;
+        require(
+            penalty > 0.0 && penalty.is_finite(),
+            "repetition_penalty",
+            "a finite number above 0 (1 switches it off)",
+            repetition_penalty,
+        )?;
+        let empty = self.stop.iter().any(String::is_empty);
+        require(
+            !empty,
+            "stop",
+            "a list of non-empty strings",
+            "an empty string",
+        )
+    }
+}
+
+/// `Ok` or [`Error::InvalidOption`].
+fn require(
+    holds: bool,
+    option: &'static str,
+    expected: &str,
+    found: impl std::fmt::Display,
+) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::InvalidOption {
+        option,
+        expected: expected.to_owned(),
+        found: found.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut GenerationOptions)) -> String {
+        let mut options = GenerationOptions::default();
+        change(&mut options);
+        options.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn official_defaults_are_valid() {
+        let options = GenerationOptions::default();
+        options.validate().unwrap();
+        assert!(!options.is_greedy());
+        assert_eq!((options.max_length, options.top_k), (2048, 50));
+        assert_eq!((options.temperature, options.top_p), (0.95, 0.7));
+        GenerationOptions::greedy().validate().unwrap();
+        assert!(GenerationOptions::greedy().is_greedy());
+    }
+
+    #[test]
+    fn edges_of_the_ranges_are_valid() {
+        let options = GenerationOptions {
+            max_length: 1,
+            max_new_tokens: Some(1),
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 0.5,
+            stop: vec!["\n".into()],
+            ..GenerationOptions::default()
+        };
+        options.validate().unwrap();
+        assert!(options.is_greedy());
+    }
+
+    #[test]
+    fn each_field_out_of_range_is_refused_by_name() {
+        assert_eq!(
+            refused(|o| o.temperature = -0.5),
+            "option `temperature` must be a finite number of at least 0 (0 is greedy), found -0.5"
+        );
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(refused(|o| o.temperature = bad).contains("`temperature`"));
+            assert!(refused(|o| o.top_p = bad).contains("`top_p`"));
+            assert!(refused(|o| o.repetition_penalty = bad).contains("`repetition_penalty`"));
+        }
+        for bad in [0.0, -0.1, 1.000_001] {
+            assert!(refused(|o| o.top_p = bad).contains("`top_p`"));
+        }
+        for bad in [0.0, -1.0, 1e-60, 1e60] {
+            assert!(refused(|o| o.repetition_penalty = bad).contains("`repetition_penalty`"));
+        }
+        assert!(refused(|o| o.max_length = 0).contains("`max_length`"));
+        assert!(refused(|o| o.max_new_tokens = Some(0)).contains("`max_new_tokens`"));
+        assert!(refused(|o| o.stop = vec!["a".into(), String::new()]).contains("`stop`"));
+    }
+}
