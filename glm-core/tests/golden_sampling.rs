@@ -172,24 +172,24 @@ fn naive(logits: &[f32], context: &[u32], options: &GenerationOptions) -> Vec<f3
     scores
 }
 
+/// Wide, flat (so that the bounds of top-k and top-p lie among many similar scores), and full of ties;
+/// one in ten holds an invalid score.
 fn scores() -> impl Strategy<Value = Vec<f32>> {
     let score = prop_oneof![
-        6 => (-8_i8..8).prop_map(|score| f32::from(score) / 2.0),
-        1 => Just(-0.0),
-        6 => -20.0_f32..20.0,
+        Just((-20.0_f32..20.0).boxed()),
+        Just((-1.0_f32..1.0).boxed()),
+        Just((-4_i8..4).prop_map(|score| f32::from(score) / 4.0).boxed()),
+        Just(prop_oneof![Just(0.0_f32), Just(-0.0)].boxed()),
     ];
-    (
-        prop::collection::vec(score, 6..2000),
-        prop::option::weighted(0.1, any::<prop::sample::Index>()),
-        0..3,
-    )
-        .prop_map(|(mut scores, spoiled, kind)| {
-            if let Some(index) = spoiled {
-                let invalid = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-                *index.get_mut(&mut scores) = invalid[kind as usize];
-            }
-            scores
-        })
+    let scores = score.prop_flat_map(|score| prop::collection::vec(score, 6..2000));
+    let invalid = prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+    let spoil = prop::option::weighted(0.1, (any::<prop::sample::Index>(), invalid));
+    (scores, spoil).prop_map(|(mut scores, spoil)| {
+        if let Some((index, invalid)) = spoil {
+            *index.get_mut(&mut scores) = invalid;
+        }
+        scores
+    })
 }
 
 prop_compose! {
