@@ -50,15 +50,15 @@ pub enum Error {
         /// One tensor that the shard should hold.
         tensor: String,
     },
-    /// A file ends before the data that its header promises.
-    #[error("{} is truncated: expected at least {expected} bytes, found {found}; download the file again", path.display())]
+    /// A file ends before the data that it promises.
+    #[error("{} is truncated after {found} bytes: {reason}; download the file again", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// The smallest size in bytes that would be consistent with the header.
-        expected: u64,
         /// The size of the file in bytes.
         found: u64,
+        /// What is missing.
+        reason: String,
     },
     /// A file does not follow its format.
     #[error("{} is malformed: {reason}", path.display())]
@@ -165,6 +165,26 @@ pub enum Error {
         /// What was given.
         found: String,
     },
+    /// The token ids given to the model are not a prompt it can read.
+    #[error("the {tokens} token ids are no prompt for this model: expected {expected}")]
+    Prompt {
+        /// What the model needs.
+        expected: String,
+        /// How many ids were given.
+        tokens: usize,
+    },
+    /// The tokenizer file is at fault.
+    #[error(transparent)]
+    Tokenizer(#[from] glm_tokenizer::Error),
+    /// The device failed while it computed.
+    #[error("the device failed: {reason}")]
+    Execution {
+        /// What the device said.
+        reason: String,
+    },
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] glm_backends::Error),
     /// A prompt that leaves no room for an answer.
     #[error(
         "the prompt has {tokens} tokens, but `max_length` is {max_length}; shorten the prompt or raise `max_length`"

@@ -1,0 +1,312 @@
+//! Finds the weight files of a checkpoint folder and reads their tensors one at a time.
+//!
+//! Opening reads names, types and shapes only. Whether the checkpoint fits its configuration, and the model
+//! into memory, can therefore be decided before anything large is touched, and the most that is ever held
+//! of the files is one tensor.
+
+mod pickle_scan;
+mod safetensors_file;
+mod shard_index;
+mod tensor_info;
+mod torch_file;
+mod weight_file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use safetensors_file::SafetensorsFile;
+use torch_file::TorchFile;
+
+pub use tensor_info::{TensorInfo, WeightDType};
+
+/// The open weight files of a checkpoint.
+pub struct CheckpointFiles {
+    /// The folder, or the file if it is a single one.
+    path: PathBuf,
+    format: WeightFormat,
+    shards: Vec<Shard>,
+    tensors: BTreeMap<String, Stored>,
+}
+
+/// A tensor and the position of its shard in the list of shards.
+struct Stored {
+    info: TensorInfo,
+    shard: usize,
+}
+
+enum Shard {
+    Safetensors(SafetensorsFile),
+    Torch(TorchFile),
+}
+
+/// The two containers in which checkpoints are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightFormat {
+    /// `model.safetensors`, or shards listed in `model.safetensors.index.json`.
+    Safetensors,
+    /// `pytorch_model.bin`, or shards listed in `pytorch_model.bin.index.json`.
+    PytorchBin,
+}
+
+impl WeightFormat {
+    /// In order of preference.
+    const ALL: [Self; 2] = [Self::Safetensors, Self::PytorchBin];
+
+    fn single(self) -> &'static str {
+        match self {
+            Self::Safetensors => "model.safetensors",
+            Self::PytorchBin => "pytorch_model.bin",
+        }
+    }
+
+    fn index(self) -> &'static str {
+        match self {
+            Self::Safetensors => "model.safetensors.index.json",
+            Self::PytorchBin => "pytorch_model.bin.index.json",
+        }
+    }
+
+    /// The format of a file by its name; everything but `.safetensors` is taken for `torch.save`'s.
+    fn of_file(path: &Path) -> Self {
+        let is_safetensors = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"));
+        if is_safetensors {
+            Self::Safetensors
+        } else {
+            Self::PytorchBin
+        }
+    }
+}
+
+impl CheckpointFiles {
+    /// Opens the weights in `dir`: `model.safetensors` or its shards if there are any, else
+    /// `pytorch_model.bin` or its shards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] and [`Error::PermissionDenied`] for the folder or a file; [`Error::NoCheckpoint`];
+    /// [`Error::LfsPointer`]; [`Error::MissingShard`]; [`Error::Truncated`] and [`Error::Malformed`] for a
+    /// damaged file or index, or a tensor in two shards; [`Error::UnsafePickle`]; [`Error::MissingTensor`]
+    /// when a shard lacks a tensor that the index places there; [`Error::TensorType`] for an element type
+    /// without a [`WeightDType`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::open_first_of(dir.as_ref(), &WeightFormat::ALL)
+    }
+
+    /// Opens the weights in `dir` in one format, for folders that hold both. Errors as
+    /// [`CheckpointFiles::open`].
+    pub fn open_with_format(dir: impl AsRef<Path>, format: WeightFormat) -> Result<Self> {
+        Self::open_first_of(dir.as_ref(), &[format])
+    }
+
+    /// The formats that `dir` holds weights in, in order of preference. An unreadable folder holds none.
+    pub fn formats_in(dir: impl AsRef<Path>) -> Vec<WeightFormat> {
+        let dir = dir.as_ref();
+        let mut formats = WeightFormat::ALL.to_vec();
+        formats.retain(|format| {
+            [format.single(), format.index()]
+                .iter()
+                .any(|name| exists(&dir.join(name)).unwrap_or(false))
+        });
+        formats
+    }
+
+    /// Opens one `.safetensors` or `torch.save` file. In the latter the weights may lie under a key such as
+    /// `module` or `state_dict`, which is then left out of their names. Errors as [`CheckpointFiles::open`].
+    pub fn open_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let format = WeightFormat::of_file(path);
+        let mut files = Self::new(path, format);
+        files.add_shard(path, true)?;
+        Ok(files)
+    }
+
+    /// Opens a `.safetensors` file that is part of the program. `name` stands for its path in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`], [`Error::Malformed`], [`Error::TensorType`].
+    pub fn from_memory(name: &str, safetensors: &'static [u8]) -> Result<Self> {
+        let path = Path::new(name);
+        let mut files = Self::new(path, WeightFormat::Safetensors);
+        let (file, tensors) = SafetensorsFile::from_memory(path, safetensors)?;
+        files.insert(Shard::Safetensors(file), tensors)?;
+        Ok(files)
+    }
+
+    /// The folder or file that was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The format of the files.
+    pub fn format(&self) -> WeightFormat {
+        self.format
+    }
+
+    /// All tensors, in the order of their names.
+    pub fn tensors(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.tensors.values().map(|stored| &stored.info)
+    }
+
+    /// One tensor by name.
+    pub fn get(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensors.get(name).map(|stored| &stored.info)
+    }
+
+    /// Reads one tensor: its elements in row-major order, little-endian, exactly
+    /// [`TensorInfo::byte_len`] bytes. Nothing is kept; a second call reads the file again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTensor`]; [`Error::Io`]; [`Error::Malformed`] when the data fail their checksum;
+    /// [`Error::Truncated`] when the file became shorter since it was opened; [`Error::OutOfMemory`].
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let stored = self.tensors.get(name);
+        let shard = stored.and_then(|stored| self.shards.get(stored.shard));
+        let bytes = match shard {
+            None => None,
+            Some(Shard::Safetensors(file)) => file.read(name)?,
+            Some(Shard::Torch(file)) => file.read(name)?,
+        };
+        let (Some(stored), Some(bytes)) = (stored, bytes) else {
+            return Err(Error::MissingTensor {
+                path: self.path.clone(),
+                tensor: name.into(),
+            });
+        };
+        if bytes.len() as u64 == stored.info.byte_len() {
+            Ok(bytes)
+        } else {
+            Err(Error::malformed(
+                &stored.info.file,
+                format!(
+                    "tensor `{name}` should have {} bytes, found {}",
+                    stored.info.byte_len(),
+                    bytes.len()
+                ),
+            ))
+        }
+    }
+
+    fn new(path: &Path, format: WeightFormat) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            format,
+            shards: Vec::new(),
+            tensors: BTreeMap::new(),
+        }
+    }
+
+    fn open_first_of(dir: &Path, formats: &[WeightFormat]) -> Result<Self> {
+        // Tells an unreadable folder from an empty one.
+        fs::read_dir(dir).map_err(|e| Error::io(dir, e))?;
+        for format in formats {
+            let single = dir.join(format.single());
+            if exists(&single)? {
+                let mut files = Self::new(dir, *format);
+                files.add_shard(&single, true)?;
+                return Ok(files);
+            }
+            let index = dir.join(format.index());
+            if exists(&index)? {
+                return Self::open_sharded(dir, *format, &index);
+            }
+        }
+        let looked_for: Vec<_> = formats
+            .iter()
+            .flat_map(|format| [format.single(), format.index()])
+            .collect();
+        Err(Error::NoCheckpoint {
+            dir: dir.to_path_buf(),
+            looked_for: looked_for.join(", "),
+        })
+    }
+
+    fn open_sharded(dir: &Path, format: WeightFormat, index: &Path) -> Result<Self> {
+        let shards = shard_index::read(index)?;
+        // All at once, so that a half-finished download is not found out shard by shard.
+        for (shard, tensors) in &shards {
+            if !exists(&dir.join(shard))? {
+                return Err(Error::MissingShard {
+                    index: index.to_path_buf(),
+                    shard: shard.clone(),
+                    tensor: tensors.first().cloned().unwrap_or_default(),
+                });
+            }
+        }
+        let mut files = Self::new(dir, format);
+        for (shard, tensors) in &shards {
+            let path = dir.join(shard);
+            files.add_shard(&path, false)?;
+            let is_here = |name: &String| files.get(name).is_some_and(|info| info.file == path);
+            if let Some(tensor) = tensors.iter().find(|name| !is_here(name)) {
+                return Err(Error::MissingTensor {
+                    path,
+                    tensor: tensor.clone(),
+                });
+            }
+        }
+        Ok(files)
+    }
+
+    /// Opens one file; its own name decides the format, since an index may name either kind.
+    fn add_shard(&mut self, path: &Path, nested: bool) -> Result<()> {
+        match WeightFormat::of_file(path) {
+            WeightFormat::Safetensors => {
+                let (file, tensors) = SafetensorsFile::open(path)?;
+                self.insert(Shard::Safetensors(file), tensors)
+            }
+            WeightFormat::PytorchBin => {
+                let (file, tensors) = TorchFile::open(path, nested)?;
+                self.insert(Shard::Torch(file), tensors)
+            }
+        }
+    }
+
+    fn insert(&mut self, shard: Shard, tensors: Vec<TensorInfo>) -> Result<()> {
+        for info in tensors {
+            if let Some(first) = self.tensors.get(&info.name) {
+                return Err(Error::malformed(
+                    &info.file,
+                    format!(
+                        "tensor `{}` is in {} too",
+                        info.name,
+                        first.info.file.display()
+                    ),
+                ));
+            }
+            let shard = self.shards.len();
+            self.tensors
+                .insert(info.name.clone(), Stored { info, shard });
+        }
+        self.shards.push(shard);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CheckpointFiles {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CheckpointFiles")
+            .field("path", &self.path)
+            .field("format", &self.format)
+            .field("shards", &self.shards.len())
+            .field("tensors", &self.tensors.len())
+            .finish()
+    }
+}
+
+/// Whether there is something at `path`; a folder that cannot be searched is an error, not a "no".
+fn exists(path: &Path) -> Result<bool> {
+    match fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}

@@ -1,0 +1,201 @@
+//! One `.safetensors` file: its header is parsed at once, its tensors are read one at a time.
+//!
+//! The format is 8 bytes of header length, a JSON header, then the tensors back to back
+//! (<https://github.com/huggingface/safetensors>). The `safetensors` crate checks that names, shapes and
+//! ranges agree; here the ranges are held against the real length of the file before any is read.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use safetensors::tensor::Metadata;
+
+use super::tensor_info::{TensorInfo, WeightDType};
+use super::weight_file::{self, truncated};
+use crate::checkpoint::memory::available_memory;
+use crate::error::{Error, Result};
+
+/// Bytes of the header length at the start.
+const LENGTH_BYTES: u64 = 8;
+/// Largest header accepted, that of the format's own library.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// An open file, or an embedded one.
+pub(super) struct SafetensorsFile {
+    path: PathBuf,
+    source: Source,
+    /// Bytes of each tensor from the start of the file.
+    ranges: HashMap<String, Range<u64>>,
+}
+
+enum Source {
+    File(Mutex<File>),
+    Memory(&'static [u8]),
+}
+
+impl SafetensorsFile {
+    /// Opens `path` and gives what it holds.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<TensorInfo>)> {
+        let (mut file, length) = weight_file::open(path)?;
+        let mut header = Vec::new();
+        let header_length = read_header_length(path, &mut file, length)?;
+        (&mut file)
+            .take(header_length)
+            .read_to_end(&mut header)
+            .map_err(|e| Error::io(path, e))?;
+        Self::from_header(path, Source::File(Mutex::new(file)), &header, length)
+    }
+
+    /// A file that is part of the program; `path` is its name in errors.
+    pub(super) fn from_memory(
+        path: &Path,
+        bytes: &'static [u8],
+    ) -> Result<(Self, Vec<TensorInfo>)> {
+        let mut rest = bytes;
+        let length = bytes.len() as u64;
+        let header_length = read_header_length(path, &mut rest, length)?;
+        let header = usize::try_from(header_length)
+            .ok()
+            .and_then(|end| rest.get(..end));
+        let header = header.ok_or_else(|| truncated(path, length, "its header is cut off"))?;
+        Self::from_header(path, Source::Memory(bytes), header, length)
+    }
+
+    fn from_header(
+        path: &Path,
+        source: Source,
+        header: &[u8],
+        length: u64,
+    ) -> Result<(Self, Vec<TensorInfo>)> {
+        let metadata: Metadata =
+            serde_json::from_slice(header).map_err(|e| Error::malformed(path, e))?;
+        let data_start = LENGTH_BYTES + header.len() as u64;
+        let found = length - data_start;
+        let promised = metadata.data_len() as u64;
+        if found < promised {
+            return Err(truncated(
+                path,
+                length,
+                format!("its header describes {promised} bytes of tensors, {found} are there"),
+            ));
+        }
+        if found > promised {
+            return Err(Error::malformed(
+                path,
+                format!("{} bytes follow the last tensor", found - promised),
+            ));
+        }
+
+        let mut ranges = HashMap::new();
+        let mut tensors = Vec::new();
+        for name in metadata.offset_keys() {
+            let Some(info) = metadata.info(&name) else {
+                continue;
+            };
+            let (start, end) = info.data_offsets;
+            let range = data_start + start as u64..data_start + end as u64;
+            ranges.insert(name.clone(), range);
+            tensors.push(TensorInfo {
+                dtype: WeightDType::from_safetensors(info.dtype, path, &name)?,
+                shape: info.shape.clone(),
+                file: path.to_path_buf(),
+                name,
+            });
+        }
+        let path = path.to_path_buf();
+        Ok((
+            Self {
+                path,
+                source,
+                ranges,
+            },
+            tensors,
+        ))
+    }
+
+    /// The bytes of one tensor, `None` if there is no such tensor.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(range) = self.ranges.get(name) else {
+            return Ok(None);
+        };
+        let length = range.end - range.start;
+        let mut bytes = self.reserve(length)?;
+        match &self.source {
+            Source::Memory(all) => {
+                // `from_header` has checked the range.
+                let range = usize::try_from(range.start)
+                    .ok()
+                    .zip(usize::try_from(range.end).ok());
+                let part = range.and_then(|(start, end)| all.get(start..end));
+                bytes.extend_from_slice(part.unwrap_or_default());
+            }
+            Source::File(file) => {
+                // A panic elsewhere cannot leave the file in a bad state: each read seeks first.
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(range.start))
+                    .map_err(|e| Error::io(&self.path, e))?;
+                (&mut *file)
+                    .take(length)
+                    .read_to_end(&mut bytes)
+                    .map_err(|e| Error::io(&self.path, e))?;
+            }
+        }
+        if bytes.len() as u64 != length {
+            return Err(truncated(
+                &self.path,
+                range.start + bytes.len() as u64,
+                format!("it became shorter while tensor `{name}` was read"),
+            ));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// An empty buffer with room for a tensor; a tensor too large for memory is an error, not an abort.
+    fn reserve(&self, length: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let reserved = usize::try_from(length).is_ok_and(|n| bytes.try_reserve_exact(n).is_ok());
+        if reserved {
+            Ok(bytes)
+        } else {
+            Err(Error::OutOfMemory {
+                required: length,
+                available: available_memory().unwrap_or(0),
+            })
+        }
+    }
+}
+
+/// Reads the first 8 bytes of a file of `length` bytes and checks them against it.
+fn read_header_length(path: &Path, source: &mut impl Read, length: u64) -> Result<u64> {
+    let mut bytes = [0; LENGTH_BYTES as usize];
+    if length < LENGTH_BYTES {
+        return Err(truncated(
+            path,
+            length,
+            "not even its header length is complete",
+        ));
+    }
+    source
+        .read_exact(&mut bytes)
+        .map_err(|e| Error::io(path, e))?;
+    let header_length = u64::from_le_bytes(bytes);
+    if header_length > MAX_HEADER_BYTES {
+        return Err(Error::malformed(
+            path,
+            format!(
+                "a header has at most {MAX_HEADER_BYTES} bytes, this one claims {header_length}"
+            ),
+        ));
+    }
+    if header_length > length - LENGTH_BYTES {
+        return Err(truncated(
+            path,
+            length,
+            format!("its header has {header_length} bytes"),
+        ));
+    }
+    Ok(header_length)
+}
