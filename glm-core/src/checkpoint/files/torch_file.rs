@@ -30,8 +30,10 @@ const STREAM_PICKLES: usize = 5;
 /// Where a tar archive has its magic. PyTorch wrote tar before 0.1.10 (2017).
 const TAR_MAGIC: Range = 257..262;
 
-/// Longest distance of a zip archive's end record from its end: its own size and a comment of 64 KiB.
-const ZIP_END_SEARCH: u64 = 22 + 0xffff;
+/// Size of the record that ends a zip archive, without its comment.
+const ZIP_END_BYTES: usize = 22;
+/// Longest distance of that record from the end of the file: its size and a comment of 64 KiB.
+const ZIP_END_SEARCH: u64 = ZIP_END_BYTES as u64 + 0xffff;
 const ZIP_END_MAGIC: [u8; 4] = *b"PK\x05\x06";
 
 type Range = std::ops::Range<usize>;
@@ -182,8 +184,8 @@ fn has_zip_end(reader: &mut BufReader<File>, length: u64) -> io::Result<bool> {
     reader.take(ZIP_END_SEARCH).read_to_end(&mut end)?;
     reader.seek(SeekFrom::Start(0))?;
     Ok(end
-        .windows(ZIP_END_MAGIC.len())
-        .any(|window| window == ZIP_END_MAGIC))
+        .windows(ZIP_END_BYTES)
+        .any(|record| record.starts_with(&ZIP_END_MAGIC)))
 }
 
 fn refused(path: &Path, refusal: Refusal) -> Error {
