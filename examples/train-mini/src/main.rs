@@ -1,2 +1,96 @@
-//! train-mini
-fn main() {}
+//! Trains the demonstration model of this repository, and measures it on its held-out questions.
+//!
+//! ```sh
+//! cargo run --release -p train-mini -- train
+//! cargo run --release -p train-mini -- evaluate
+//! ```
+
+mod dataset;
+mod evaluate;
+mod trainer;
+
+use std::{error::Error, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Train the demonstration ChatGLM of this repository, or measure it.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train on the corpus and write model.safetensors into the model folder. Run it again to go on after a stop.
+    Train(TrainArgs),
+    /// Ask every held-out question under greedy decoding and print how many are answered as expected.
+    Evaluate(EvaluateArgs),
+}
+
+/// Where the corpus and the model are.
+#[derive(Args)]
+pub(crate) struct Folders {
+    /// Folder with train.jsonl and heldout.jsonl
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../mini-corpus/data"), hide_default_value = true)]
+    data: PathBuf,
+    /// Model folder with config.json and ice_text.model
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../mini-model/chatglm-mini"), hide_default_value = true)]
+    model: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct TrainArgs {
+    #[command(flatten)]
+    folders: Folders,
+    /// Folder for the state to resume from
+    #[arg(long, default_value = "runs/mini")]
+    run: PathBuf,
+    /// Passes over the corpus
+    #[arg(long, default_value_t = 40)]
+    epochs: usize,
+    /// Rows per optimiser step
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Peak learning rate: reached after the warm-up, then a cosine down to a tenth
+    #[arg(long, default_value_t = 1e-3)]
+    learning_rate: f64,
+    /// Steps until the peak learning rate
+    #[arg(long, default_value_t = 200)]
+    warmup: usize,
+    /// Seed of the initial weights and of the order of the rows
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Steps between two saved states
+    #[arg(long, default_value_t = 500)]
+    save_every: usize,
+    /// CPU threads (default: one per core)
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Args)]
+pub(crate) struct EvaluateArgs {
+    #[command(flatten)]
+    folders: Folders,
+    /// Print every question that is not answered as expected
+    #[arg(long)]
+    show_wrong: bool,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(args) => trainer::train(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;

@@ -1,0 +1,282 @@
+//! The training loop: AdamW, warm-up and cosine, a state on disk to resume from.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use burn::{
+    module::Module,
+    nn::loss::CrossEntropyLossConfig,
+    optim::{AdamWConfig, GradientsParams, ModuleOptimizer},
+    store::ModuleRecord,
+    tensor::{Device, Int, Tensor, TensorData},
+};
+use glm_core::{
+    GlmTokenizer,
+    chatglm::ChatGlm,
+    checkpoint::save_f16,
+    config::{ChatGlmConfig, ModelConfig},
+    kv_cache::KvCache,
+    model::{Model, PaddingSide},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Result, TrainArgs,
+    dataset::{Row, batches, read_pairs, rows},
+};
+
+/// How far a run is, beside the weights and the optimiser's state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Progress {
+    step: usize,
+    total_steps: usize,
+    seconds: f64,
+}
+
+struct Run {
+    network: ChatGlm,
+    optimizer: ModuleOptimizer,
+    progress: Progress,
+}
+
+pub(crate) fn train(args: &TrainArgs) -> Result<()> {
+    if args.batch_size == 0 || args.epochs == 0 || args.save_every == 0 {
+        return Err("--batch-size, --epochs and --save-every must be at least 1".into());
+    }
+    if let Some(threads) = args.threads {
+        glm_core::set_cpu_threads(threads)?;
+    }
+    let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&args.folders.model)? else {
+        return Err("the demonstration model is a ChatGLM-6B".into());
+    };
+    let tokenizer = GlmTokenizer::from_dir(&args.folders.model)?;
+    let rows = rows(
+        &read_pairs(&args.folders.data.join("train.jsonl"))?,
+        &tokenizer,
+    );
+    let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
+    let steps_per_epoch = rows.len().div_ceil(args.batch_size);
+    let total_steps = steps_per_epoch * args.epochs;
+
+    let device = Device::flex();
+    device.seed(args.seed);
+    let device = device.autodiff();
+    let mut run = Run::start_or_resume(args, &config, total_steps, &device)?;
+    eprintln!(
+        "{} rows, {tokens} tokens, {} parameters, {total_steps} steps",
+        rows.len(),
+        run.network.num_params()
+    );
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
+
+    let bar = ProgressBar::new(total_steps as u64).with_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} steps  {msg}  {elapsed} gone, {eta} left",
+    )?);
+    bar.set_position(run.progress.step as u64);
+    bar.reset_eta();
+
+    let mut average_loss = None;
+    let (mut seen_tokens, started) = (0usize, Instant::now());
+    let seconds_before = run.progress.seconds;
+    let mut epoch_batches = (usize::MAX, Vec::new());
+    while run.progress.step < total_steps {
+        let (epoch, index) = (
+            run.progress.step / steps_per_epoch,
+            run.progress.step % steps_per_epoch,
+        );
+        if epoch_batches.0 != epoch {
+            epoch_batches = (epoch, batches(&rows, args.batch_size, args.seed, epoch));
+        }
+        let batch: Vec<&Row> = epoch_batches.1[index]
+            .iter()
+            .map(|&row| &rows[row])
+            .collect();
+        let loss = run.step(
+            &batch,
+            &config,
+            learning_rate(args, run.progress.step, total_steps),
+            &device,
+        )?;
+
+        let smooth = average_loss.map_or(loss, |average: f32| 0.98 * average + 0.02 * loss);
+        average_loss = Some(smooth);
+        seen_tokens += batch.iter().map(|row| row.ids.len()).sum::<usize>();
+        let seconds = started.elapsed().as_secs_f64();
+        run.progress.seconds = seconds_before + seconds;
+        bar.set_message(format!(
+            "loss {smooth:.4}  {:.0} tokens/s",
+            seen_tokens as f64 / seconds
+        ));
+        bar.inc(1);
+
+        let stopping = stop.load(Ordering::Relaxed);
+        if stopping || run.progress.step.is_multiple_of(args.save_every) {
+            run.save(&args.run)?;
+        }
+        if stopping {
+            bar.abandon();
+            eprintln!(
+                "stopped at step {}; run the same command to go on",
+                run.progress.step
+            );
+            return Ok(());
+        }
+    }
+    bar.finish();
+    run.save(&args.run)?;
+    let model = Model::new(config, run.network.valid(), Device::flex());
+    save_f16(&model, &args.folders.model)?;
+    eprintln!(
+        "{} steps in {:.0} s; wrote {}",
+        run.progress.step,
+        run.progress.seconds,
+        args.folders.model.join("model.safetensors").display()
+    );
+    Ok(())
+}
+
+impl Run {
+    fn start_or_resume(
+        args: &TrainArgs,
+        config: &ChatGlmConfig,
+        total_steps: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut run = Self {
+            network: ChatGlm::random(config, device),
+            optimizer: AdamWConfig::new()
+                .with_weight_decay(0.01)
+                .with_beta_2(0.98)
+                .init(),
+            progress: Progress {
+                step: 0,
+                total_steps,
+                seconds: 0.0,
+            },
+        };
+        let progress = args.run.join("progress.json");
+        if !progress.exists() {
+            std::fs::create_dir_all(&args.run)?;
+            return Ok(run);
+        }
+        run.progress = serde_json::from_str(&std::fs::read_to_string(&progress)?)?;
+        if run.progress.total_steps != total_steps {
+            return Err(format!(
+                "{} is of a run of {} steps, not {total_steps}; give the same flags, or another --run",
+                args.run.display(),
+                run.progress.total_steps
+            )
+            .into());
+        }
+        run.network = run
+            .network
+            .load_record(ModuleRecord::load(args.run.join("weights.bpk"))?);
+        run.optimizer = run.optimizer.load(args.run.join("optimizer.bpk"))?;
+        eprintln!("going on at step {}", run.progress.step);
+        Ok(run)
+    }
+
+    /// Writes into a folder beside and swaps it in, so that a crash leaves one whole state.
+    fn save(&self, folder: &Path) -> Result<()> {
+        let partial = folder.with_extension("partial");
+        if partial.exists() {
+            std::fs::remove_dir_all(&partial)?;
+        }
+        std::fs::create_dir_all(&partial)?;
+        self.network
+            .clone()
+            .into_record()
+            .save(partial.join("weights.bpk"))?;
+        self.optimizer.save(partial.join("optimizer.bpk"))?;
+        std::fs::write(
+            partial.join("progress.json"),
+            serde_json::to_string(&self.progress)?,
+        )?;
+        let old = folder.with_extension("old");
+        if old.exists() {
+            std::fs::remove_dir_all(&old)?;
+        }
+        std::fs::rename(folder, &old)?;
+        std::fs::rename(&partial, folder)?;
+        Ok(std::fs::remove_dir_all(&old)?)
+    }
+
+    /// One optimiser step; returns the mean loss per predicted token.
+    fn step(
+        &mut self,
+        batch: &[&Row],
+        config: &ChatGlmConfig,
+        learning_rate: f64,
+        device: &Device,
+    ) -> Result<f32> {
+        let loss = batch_loss(&self.network, batch, config, device)?;
+        let value = loss.clone().into_scalar::<f32>();
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.network);
+        self.network = self
+            .optimizer
+            .step(learning_rate, self.network.clone(), gradients);
+        self.progress.step += 1;
+        Ok(value)
+    }
+}
+
+/// Mean cross entropy over the labels of the batch, logits shifted by one.
+fn batch_loss(
+    network: &ChatGlm,
+    batch: &[&Row],
+    config: &ChatGlmConfig,
+    device: &Device,
+) -> Result<Tensor<1>> {
+    let ids: Vec<&[u32]> = batch.iter().map(|row| row.ids.as_slice()).collect();
+    let model = Model::new(config.clone(), network.clone(), device.clone());
+    let input = model.input(&ids, &model.layouts(&ids)?, PaddingSide::Right);
+    let [rows, len] = input.input_ids.dims();
+
+    let hidden_states = network.hidden_states(
+        input.input_ids,
+        input.position_ids,
+        input.attention_mask,
+        &mut KvCache::disabled(config.num_layers),
+        |_, _| {},
+    );
+    // Only the positions that predict a label go through the head.
+    let mut positions: Vec<i64> = Vec::new();
+    let mut labels: Vec<i64> = Vec::new();
+    for (index, row) in batch.iter().enumerate() {
+        for label in row.first_label..row.ids.len() {
+            positions.push((index * len + label - 1) as i64);
+            labels.push(i64::from(row.ids[label]));
+        }
+    }
+    let count = labels.len();
+    let int =
+        |values: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
+    let predicting = hidden_states
+        .reshape([rows * len, config.hidden_size])
+        .select(0, int(positions))
+        .unsqueeze::<3>(); // [1, count, hidden_size]
+    let logits = network.logits(predicting).squeeze_dim::<2>(0); // [count, vocab_size]
+    Ok(CrossEntropyLossConfig::new()
+        .init(device)
+        .forward(logits, int(labels)))
+}
+
+fn learning_rate(args: &TrainArgs, step: usize, total_steps: usize) -> f64 {
+    let warmup = args.warmup.min(total_steps / 2).max(1);
+    if step < warmup {
+        return args.learning_rate * (step + 1) as f64 / warmup as f64;
+    }
+    let done = (step - warmup) as f64 / (total_steps - warmup).max(1) as f64;
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
+    args.learning_rate * (0.1 + 0.9 * cosine)
+}

@@ -1,0 +1,275 @@
+//! One question in, one answer out, with the history that both belong to.
+
+use glm_tokenizer::{GlmTokenizer, StreamDecoder};
+
+use crate::{
+    chat::{PromptStyle, ReplyStream, ResponseRules, Turn},
+    error::{Error, Result},
+    generate::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings},
+    model::Model,
+    prefix_lm::TokenId,
+};
+
+/// Tokens kept free for the answer when a long history is cut, if `max_length` allows.
+const ROOM_FOR_REPLY: usize = 256;
+
+/// How to chat. The default is the official one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChatOptions {
+    /// Length, sampling and stop strings. `max_length` is held to the model's `max_sequence_length`.
+    pub generation: GenerationOptions,
+    /// What is done to the model's text; [`ResponseRules::Raw`] leaves it as it is.
+    pub response: ResponseRules,
+}
+
+impl Default for ChatOptions {
+    fn default() -> Self {
+        Self {
+            generation: GenerationOptions::default(),
+            response: ResponseRules::ChatGlm,
+        }
+    }
+}
+
+/// An answer, and what became of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The answer.
+    pub response: String,
+    /// The history that the model saw, and this turn.
+    pub history: Vec<Turn>,
+    /// Oldest turns that no longer fitted and were left out, whole.
+    pub dropped_turns: usize,
+    /// What ended the answer.
+    pub finish_reason: FinishReason,
+    /// Tokens that the model read.
+    pub prompt_tokens: usize,
+    /// Tokens that the model wrote.
+    pub completion_tokens: usize,
+    /// The seed that gives this answer again.
+    pub seed: u64,
+    /// NaN or infinite logits on the way: 0 with healthy weights.
+    pub invalid_scores: usize,
+}
+
+impl Model {
+    /// Answers `query`, with the official defaults and the history of the conversation so far.
+    ///
+    /// Text never becomes a special token, whatever it spells; see [`GlmTokenizer::encode`].
+    ///
+    /// # Errors
+    /// As [`Model::stream_chat`].
+    pub fn chat(&self, tokenizer: &GlmTokenizer, query: &str, history: &[Turn]) -> Result<Reply> {
+        self.chat_with(tokenizer, query, history, &ChatOptions::default())
+    }
+
+    /// [`Model::chat`] with options.
+    ///
+    /// # Errors
+    /// As [`Model::stream_chat`].
+    pub fn chat_with(
+        &self,
+        tokenizer: &GlmTokenizer,
+        query: &str,
+        history: &[Turn],
+        options: &ChatOptions,
+    ) -> Result<Reply> {
+        let mut stream = self.stream_chat(tokenizer, query, history, options)?;
+        stream.by_ref().try_for_each(|piece| piece.map(drop))?;
+        Ok(stream.into_reply())
+    }
+
+    /// Answers `query` piece by piece. The pieces together are exactly the response of
+    /// [`StreamedReply::into_reply`]: text that later text could still change is held back.
+    ///
+    /// A history that no longer fits loses its oldest turns.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`] when the question alone does not fit, [`Error::InvalidOption`], and [`Error::Prompt`]
+    /// when the tokenizer is of another model.
+    pub fn stream_chat<'model>(
+        &'model self,
+        tokenizer: &GlmTokenizer,
+        query: &str,
+        history: &[Turn],
+        options: &ChatOptions,
+    ) -> Result<StreamedReply<'model>> {
+        let mut generation = options.generation.clone();
+        generation.max_length = generation.max_length.min(self.max_sequence_length());
+        generation.validate()?;
+        let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
+        Ok(StreamedReply {
+            generator: Generator::new(self, &prompt, &generation)?,
+            decoder: tokenizer.stream_decoder(),
+            stop: StopStrings::new(&generation.stop),
+            cleaner: ReplyStream::new(options.response),
+            response: String::new(),
+            query: query.to_owned(),
+            history: history[dropped_turns..].to_vec(),
+            dropped_turns,
+            ended: false,
+        })
+    }
+
+    /// Fills the blank in `text`: `[MASK]` for a few words, `[gMASK]` for a longer passage. Returns what belongs in
+    /// its place.
+    ///
+    /// The official tokenizer puts a `[gMASK]` behind every text, and the model then fills that one; here a text with
+    /// a blank of its own is followed by `<sop>` alone.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for a text without a blank; otherwise as [`Model::stream_chat`].
+    pub fn infill(
+        &self,
+        tokenizer: &GlmTokenizer,
+        text: &str,
+        options: &ChatOptions,
+    ) -> Result<String> {
+        let mut prompt = tokenizer.encode_infilling(text);
+        prompt.push(tokenizer.special_tokens().sop);
+        let mut generation = options.generation.clone();
+        generation.max_length = generation.max_length.min(self.max_sequence_length());
+        let mut stream = StreamedReply {
+            generator: Generator::new(self, &prompt, &generation)?,
+            decoder: tokenizer.stream_decoder(),
+            stop: StopStrings::new(&generation.stop),
+            cleaner: ReplyStream::new(options.response),
+            response: String::new(),
+            query: text.to_owned(),
+            history: Vec::new(),
+            dropped_turns: 0,
+            ended: false,
+        };
+        stream.by_ref().try_for_each(|piece| piece.map(drop))?;
+        Ok(stream.into_reply().response)
+    }
+}
+
+/// The prompt with as many of the newest turns as fit, and how many old ones do not.
+fn fit(
+    tokenizer: &GlmTokenizer,
+    query: &str,
+    history: &[Turn],
+    generation: &GenerationOptions,
+) -> Result<(usize, Vec<TokenId>)> {
+    let max_length = generation.max_length;
+    let room = generation
+        .max_new_tokens
+        .unwrap_or(ROOM_FOR_REPLY)
+        .min(max_length / 4)
+        .max(1);
+    let mut dropped = 0;
+    loop {
+        let text = PromptStyle::ChatGlm.build_prompt(&history[dropped..], query);
+        let prompt = tokenizer.with_special_tokens(tokenizer.encode(&text));
+        let needed = if dropped < history.len() { room } else { 1 };
+        if prompt.len() + needed <= max_length {
+            return Ok((dropped, prompt));
+        }
+        if dropped == history.len() {
+            return Err(Error::PromptTooLong {
+                tokens: prompt.len(),
+                max_length,
+            });
+        }
+        dropped += 1;
+    }
+}
+
+/// An answer while it is written: an iterator over pieces of text.
+#[derive(Debug)]
+pub struct StreamedReply<'model> {
+    generator: Generator<'model>,
+    decoder: StreamDecoder,
+    stop: StopStrings,
+    cleaner: ReplyStream,
+    response: String,
+    query: String,
+    history: Vec<Turn>,
+    dropped_turns: usize,
+    ended: bool,
+}
+
+impl StreamedReply<'_> {
+    /// Lets `cancel` end the answer.
+    #[must_use]
+    pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
+        self.generator = self.generator.with_cancel(cancel);
+        self
+    }
+
+    /// Oldest turns of the history that no longer fitted.
+    #[must_use]
+    pub fn dropped_turns(&self) -> usize {
+        self.dropped_turns
+    }
+
+    /// The answer so far. Text that is still held back becomes part of it, so the pieces taken and this may differ
+    /// when the iterator was not run to its end.
+    #[must_use]
+    pub fn into_reply(mut self) -> Reply {
+        if !self.ended {
+            self.generator.finish(FinishReason::Cancelled);
+            let rest = self.flush();
+            self.response.push_str(&rest);
+        }
+        let mut history = self.history;
+        history.push(Turn::new(self.query, self.response.clone()));
+        Reply {
+            response: self.response,
+            history,
+            dropped_turns: self.dropped_turns,
+            finish_reason: self
+                .generator
+                .finish_reason()
+                .unwrap_or(FinishReason::Cancelled),
+            prompt_tokens: self.generator.prompt_len(),
+            completion_tokens: self.generator.generated().len(),
+            seed: self.generator.seed(),
+            invalid_scores: self.generator.invalid_scores(),
+        }
+    }
+
+    /// Everything still held back.
+    fn flush(&mut self) -> String {
+        self.ended = true;
+        let decoded = self.decoder.finish();
+        let mut text = self.stop.push(&decoded);
+        text.push_str(&self.stop.finish());
+        let mut rest = self.cleaner.push(&text);
+        rest.push_str(&self.cleaner.finish());
+        rest
+    }
+}
+
+impl Iterator for StreamedReply<'_> {
+    type Item = Result<String>;
+
+    /// The next piece, never empty.
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            let piece = match self.generator.next() {
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+                None => self.flush(),
+                Some(Ok(token)) => {
+                    let text = self.stop.push(&self.decoder.push(token));
+                    let piece = self.cleaner.push(&text);
+                    if self.stop.matched().is_some() {
+                        self.generator.finish(FinishReason::StopString);
+                        piece + &self.flush()
+                    } else {
+                        piece
+                    }
+                }
+            };
+            if !piece.is_empty() {
+                self.response.push_str(&piece);
+                return Some(Ok(piece));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,224 @@
+//! Tokens, one at a time: prefill, then decode, as an iterator.
+
+mod options;
+mod sampler;
+mod stop;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use burn::tensor::Tensor;
+
+pub use options::GenerationOptions;
+pub use sampler::{Sampled, Sampler, probabilities};
+pub use stop::StopStrings;
+
+use crate::{
+    error::{Error, Result},
+    model::{DecodeState, Model},
+    prefix_lm::TokenId,
+};
+
+/// Why generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// The model ended its reply.
+    Eos,
+    /// A stop string was found.
+    StopString,
+    /// `max_length` or `max_new_tokens` was reached.
+    Length,
+    /// The [`CancelToken`] was used.
+    Cancelled,
+}
+
+/// Stops a generation from another thread; clones share one switch.
+#[derive(Debug, Clone, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A switch that is off.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the generation before its next token.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// True once [`CancelToken::cancel`] was called.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Generates the tokens after a prompt. The end-of-reply token is not among them; [`Generator::finish_reason`] tells
+/// what ended the run.
+///
+/// ```no_run
+/// use glm_core::generate::{GenerationOptions, Generator};
+///
+/// let model = glm_core::load("chatglm-6b")?;
+/// let prompt = [5, 74874, 130001, 130004]; // 你好 [gMASK] <sop>
+/// for token in Generator::new(&model, &prompt, &GenerationOptions::default())? {
+///     println!("{}", token?);
+/// }
+/// # Ok::<(), glm_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Generator<'model> {
+    model: &'model Model,
+    sampler: Sampler,
+    /// Prompt and generated tokens.
+    tokens: Vec<TokenId>,
+    prompt_len: usize,
+    max_len: usize,
+    state: Option<DecodeState>,
+    cancel: CancelToken,
+    invalid_scores: usize,
+    finish_reason: Option<FinishReason>,
+}
+
+impl<'model> Generator<'model> {
+    /// Checks prompt and options; the model runs when the first token is asked for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]; [`Error::PromptTooLong`] when `max_length` leaves no room for a single token;
+    /// [`Error::Prompt`] as [`Model::layouts`].
+    pub fn new(
+        model: &'model Model,
+        prompt: &[TokenId],
+        options: &GenerationOptions,
+    ) -> Result<Self> {
+        let sampler = Sampler::new(options)?;
+        model.layouts(&[prompt])?;
+        if prompt.len() >= options.max_length {
+            return Err(Error::PromptTooLong {
+                tokens: prompt.len(),
+                max_length: options.max_length,
+            });
+        }
+        let max_len = match options.max_new_tokens {
+            None => options.max_length,
+            Some(new) => options.max_length.min(prompt.len().saturating_add(new)),
+        };
+        Ok(Self {
+            model,
+            sampler,
+            tokens: prompt.to_vec(),
+            prompt_len: prompt.len(),
+            max_len,
+            state: None,
+            cancel: CancelToken::new(),
+            invalid_scores: 0,
+            finish_reason: None,
+        })
+    }
+
+    /// Lets `cancel` end the generation.
+    #[must_use]
+    pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// What ended the generation; `None` while it goes on, and after an error.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.finish_reason
+    }
+
+    /// Ends the generation; the caller has found a stop string.
+    pub(crate) fn finish(&mut self, reason: FinishReason) {
+        self.finish_reason.get_or_insert(reason);
+    }
+
+    /// The tokens generated so far.
+    #[must_use]
+    pub fn generated(&self) -> &[TokenId] {
+        &self.tokens[self.prompt_len..]
+    }
+
+    /// Number of tokens in the prompt.
+    #[must_use]
+    pub fn prompt_len(&self) -> usize {
+        self.prompt_len
+    }
+
+    /// The seed in use: given as an option, it repeats this generation.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.sampler.seed()
+    }
+
+    /// NaN or infinite logits met so far: 0 with healthy weights.
+    #[must_use]
+    pub fn invalid_scores(&self) -> usize {
+        self.invalid_scores
+    }
+
+    fn step(&mut self) -> Result<TokenId> {
+        let logits = match &mut self.state {
+            None => {
+                let (logits, state) = self.model.prefill(&[&self.tokens])?;
+                self.state = Some(state);
+                logits
+            }
+            Some(state) => {
+                let last = self.tokens.last().copied().into_iter().collect::<Vec<_>>();
+                self.model.decode(state, &last)?
+            }
+        };
+        let sampled = self.sampler.sample(&mut to_host(logits)?, &self.tokens)?;
+        self.invalid_scores += sampled.invalid_scores;
+        Ok(sampled.token)
+    }
+}
+
+impl Iterator for Generator<'_> {
+    type Item = Result<TokenId>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finish_reason.is_some() {
+            return None;
+        }
+        if self.cancel.is_cancelled() {
+            self.finish(FinishReason::Cancelled);
+            return None;
+        }
+        if self.tokens.len() >= self.max_len {
+            self.finish(FinishReason::Length);
+            return None;
+        }
+        match self.step() {
+            Ok(token) if token == self.model.eos_token_id() => {
+                self.finish(FinishReason::Eos);
+                None
+            }
+            Ok(token) => {
+                self.tokens.push(token);
+                Some(Ok(token))
+            }
+            Err(error) => {
+                // Nothing more can come: the state is not to be trusted.
+                self.max_len = 0;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+/// The logits `[1, vocab_size]` of one row, in host memory.
+fn to_host(logits: Tensor<2>) -> Result<Vec<f32>> {
+    let failed = |reason: String| Error::Execution { reason };
+    logits
+        .try_into_data()
+        .map_err(|error| failed(error.to_string()))?
+        .try_to_vec::<f32>()
+        .map_err(|error| failed(error.to_string()))
+}

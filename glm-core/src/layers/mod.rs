@@ -1,0 +1,5 @@
+//! The parts that the models are made of.
+
+pub mod embedding;
+pub mod linear;
+pub mod rotary;
