@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -121,49 +121,49 @@ impl SafetensorsFile {
         let Some(range) = self.ranges.get(name) else {
             return Ok(None);
         };
-        let length = range.end - range.start;
-        let mut bytes = self.reserve(length)?;
+        let mut bytes = self.zeroed(range.end - range.start)?;
         match &self.source {
             Source::Memory(all) => {
+                let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+                let end = start.saturating_add(bytes.len());
                 // `from_header` has checked the range.
-                let range = usize::try_from(range.start)
-                    .ok()
-                    .zip(usize::try_from(range.end).ok());
-                let part = range.and_then(|(start, end)| all.get(start..end));
-                bytes.extend_from_slice(part.unwrap_or_default());
+                if let Some(part) = all.get(start..end) {
+                    bytes.copy_from_slice(part);
+                }
             }
             Source::File(file) => {
                 // A panic elsewhere cannot leave the file in a bad state: each read seeks first.
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.seek(SeekFrom::Start(range.start))
-                    .map_err(|e| Error::io(&self.path, e))?;
-                (&mut *file)
-                    .take(length)
-                    .read_to_end(&mut bytes)
-                    .map_err(|e| Error::io(&self.path, e))?;
+                    .and_then(|_| file.read_exact(&mut bytes))
+                    .map_err(|e| self.read_error(name, &file, e))?;
             }
-        }
-        if bytes.len() as u64 != length {
-            return Err(truncated(
-                &self.path,
-                range.start + bytes.len() as u64,
-                format!("it became shorter while tensor `{name}` was read"),
-            ));
         }
         Ok(Some(bytes))
     }
 
-    /// An empty buffer with room for a tensor; a tensor too large for memory is an error, not an abort.
-    fn reserve(&self, length: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let reserved = usize::try_from(length).is_ok_and(|n| bytes.try_reserve_exact(n).is_ok());
-        if reserved {
-            Ok(bytes)
-        } else {
-            Err(Error::OutOfMemory {
+    /// Zeros in place of a tensor; a tensor too large for memory is an error, not an abort.
+    fn zeroed(&self, length: u64) -> Result<Vec<u8>> {
+        // Asking first and allocating again is free; writing zeros into a reserved buffer is not, while
+        // fresh memory is zero already.
+        usize::try_from(length)
+            .ok()
+            .filter(|length| Vec::<u8>::new().try_reserve_exact(*length).is_ok())
+            .map(|length| vec![0; length])
+            .ok_or_else(|| Error::OutOfMemory {
                 required: length,
                 available: available_memory().unwrap_or(0),
             })
+    }
+
+    /// The file was long enough when it was opened, so an early end means that it shrank.
+    fn read_error(&self, name: &str, file: &File, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            let length = file.metadata().map_or(0, |metadata| metadata.len());
+            let reason = format!("it became shorter while tensor `{name}` was read");
+            truncated(&self.path, length, reason)
+        } else {
+            Error::io(&self.path, error)
         }
     }
 }
