@@ -1,1 +1,36 @@
-//! glm-tokenizer
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod bpe;
+mod charsmap;
+mod clean_up;
+mod error;
+mod normalizer;
+mod padded_batch;
+mod piece_trie;
+mod pipeline;
+mod sentencepiece_file;
+mod special_tokens;
+mod stream_decoder;
+mod tokenizer;
+mod unigram;
+mod vocabulary;
+mod whitespace;
+
+pub use error::Error;
+pub use padded_batch::{AttentionMask, BatchOptions, PaddedBatch, PositionIds};
+pub use special_tokens::SpecialTokens;
+pub use stream_decoder::StreamDecoder;
+pub use tokenizer::{DecodeOptions, GlmTokenizer};
+
+/// Index of a token in the vocabulary and of its row in the embedding.
+pub type TokenId = u32;
+
+/// Model families, as far as their tokenizers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// ChatGLM-6B: a Unigram model with its special tokens among the pieces (`ice_text.model`).
+    ChatGlm,
+    /// ChatGLM2-6B and CodeGeeX2: a BPE model with its special tokens after the pieces (`tokenizer.model`).
+    ChatGlm2,
+}

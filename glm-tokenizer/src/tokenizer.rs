@@ -1,0 +1,318 @@
+//! The tokenizer of one model: the family's rules around the SentencePiece pipeline.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::padded_batch::{BatchOptions, PaddedBatch};
+use crate::pipeline::Pipeline;
+use crate::sentencepiece_file::{self, Algorithm, SentencePieceFile};
+use crate::special_tokens::{self, Span, SpecialTokens};
+use crate::stream_decoder::StreamDecoder;
+use crate::vocabulary::Meaning;
+use crate::{Error, Family, TokenId, whitespace};
+
+/// File names of the model families, in the order they are looked for.
+const MODEL_FILES: [&str; 2] = ["ice_text.model", "tokenizer.model"];
+
+/// Text ⇄ ids, as the official tokenizer of the model does it.
+///
+/// Cloning is cheap: clones share the vocabulary. Encoding and decoding never fail and never lock, so one
+/// tokenizer serves any number of threads.
+#[derive(Debug, Clone)]
+pub struct GlmTokenizer {
+    data: Arc<TokenizerData>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TokenizerData {
+    pub(crate) family: Family,
+    pub(crate) pipeline: Pipeline,
+    special: SpecialTokens,
+    /// Texts that become tokens in `encode_official`.
+    official: Vec<(&'static str, TokenId)>,
+    /// Texts that become tokens in `encode_infilling`.
+    masks: Vec<(&'static str, TokenId)>,
+}
+
+/// How ids become text. The default is the official `tokenizer.decode(ids)` of either family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Leave out `<unk>`; other special tokens are never visible. ChatGLM-6B only, as officially: the
+    /// ChatGLM2-6B tokenizer counts no token as special. Default false.
+    pub skip_special_tokens: bool,
+    /// Move English punctuation to its word (`"x ."` → `"x."`), as transformers does. ChatGLM-6B only: the
+    /// official ChatGLM2-6B tokenizer has it switched off. Default true.
+    pub clean_up_tokenization_spaces: bool,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self {
+            skip_special_tokens: false,
+            clean_up_tokenization_spaces: true,
+        }
+    }
+}
+
+impl GlmTokenizer {
+    /// Reads the SentencePiece file of a checkpoint folder: `ice_text.model` or, if that is not there,
+    /// `tokenizer.model`. Nothing else in the folder is needed or read, and nothing is executed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the folder has neither file, otherwise as [`from_file`](Self::from_file).
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = dir.as_ref();
+        for name in MODEL_FILES {
+            match Self::from_file(dir.join(name)) {
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                result => return result,
+            }
+        }
+        // A missing folder is another mistake than a missing file.
+        match std::fs::read_dir(dir) {
+            Ok(_) => Err(Error::NotFound { dir: dir.into() }),
+            Err(source) => Err(Error::Io {
+                path: dir.into(),
+                source,
+            }),
+        }
+    }
+
+    /// Reads one SentencePiece file. The family is decided by what is in it, not by its name.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, otherwise as [`from_bytes`](Self::from_bytes).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let io_error = |source| Error::Io {
+            path: path.into(),
+            source,
+        };
+        let size = std::fs::metadata(path).map_err(io_error)?.len();
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        // Before reading: the wrong file may well be a shard of ten gigabytes.
+        if size > sentencepiece_file::MAX_FILE_BYTES {
+            return Err(Error::LimitExceeded {
+                file: path.display().to_string(),
+                what: "the file size in bytes",
+                found: size,
+                limit: sentencepiece_file::MAX_FILE_BYTES,
+            });
+        }
+        let bytes = std::fs::read(path).map_err(io_error)?;
+        Self::from_bytes(&path.display().to_string(), &bytes)
+    }
+
+    /// Makes the tokenizer of a SentencePiece model in memory; `name` is what error messages call it.
+    ///
+    /// # Errors
+    /// Every other variant of [`Error`]: the bytes may come from anywhere.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let model = SentencePieceFile::parse(name, bytes)?;
+        // ChatGLM-6B's is the only Unigram model of the two; the special pieces are checked below.
+        let family = match model.algorithm {
+            Algorithm::Unigram => Family::ChatGlm,
+            Algorithm::Bpe => Family::ChatGlm2,
+        };
+        let pipeline = Pipeline::new(name, model)?;
+        let special = SpecialTokens::find(name, family, &pipeline.vocabulary)?;
+        Ok(Self {
+            data: Arc::new(TokenizerData {
+                family,
+                official: special.official(family),
+                masks: special.masks(),
+                pipeline,
+                special,
+            }),
+        })
+    }
+
+    /// The family whose rules this tokenizer follows.
+    pub fn family(&self) -> Family {
+        self.data.family
+    }
+
+    /// Ids of the special tokens.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.data.special
+    }
+
+    /// Number of ids in use: ids are below it. The embedding of a checkpoint may have more rows.
+    pub fn vocab_size(&self) -> usize {
+        let pieces = self.data.pipeline.vocabulary.len();
+        match self.data.family {
+            Family::ChatGlm => pieces,
+            Family::ChatGlm2 => pieces.max(self.data.special.eop as usize + 1),
+        }
+    }
+
+    /// Ids of a text in which nothing is special: a user who writes `[gMASK]` or `<sop>` has written
+    /// those characters. Use this for text that comes from outside.
+    pub fn encode(&self, text: &str) -> Vec<TokenId> {
+        let mut ids = Vec::new();
+        self.data.encode_text(text, &mut ids);
+        ids
+    }
+
+    /// Ids of the official `tokenizer.encode(text, add_special_tokens=False)`: for ChatGLM-6B,
+    /// `<sop>`, `<eop>`, `<unk>`, `<pad>` and `[MASK]` in the text become those tokens, and white space
+    /// beside them goes. For ChatGLM2-6B the same as [`encode`](Self::encode).
+    pub fn encode_official(&self, text: &str) -> Vec<TokenId> {
+        self.data.encode_with_tokens(text, &self.data.official)
+    }
+
+    /// Ids of a text with a blank to fill: `[MASK]`, `[gMASK]` and `[sMASK]` become those tokens, and
+    /// white space beside them goes; nothing else in the text is special.
+    pub fn encode_infilling(&self, text: &str) -> Vec<TokenId> {
+        self.data.encode_with_tokens(text, &self.data.masks)
+    }
+
+    /// Adds what tells the model to write: `[gMASK]` and `<sop>`, after `ids` for ChatGLM-6B, before
+    /// them for ChatGLM2-6B (official `build_inputs_with_special_tokens`).
+    pub fn with_special_tokens(&self, mut ids: Vec<TokenId>) -> Vec<TokenId> {
+        let start = [self.data.special.gmask, self.data.special.sop];
+        match self.data.family {
+            Family::ChatGlm => ids.extend(start),
+            Family::ChatGlm2 => ids.splice(..0, start).for_each(drop),
+        }
+        ids
+    }
+
+    /// A prompt and its reply with all special tokens: [`with_special_tokens`](Self::with_special_tokens)
+    /// of `ids`, then `pair`, then the id that ends a reply.
+    pub fn with_special_tokens_pair(&self, ids: Vec<TokenId>, pair: Vec<TokenId>) -> Vec<TokenId> {
+        let mut ids = self.with_special_tokens(ids);
+        ids.extend(pair);
+        ids.push(self.data.special.eos);
+        ids
+    }
+
+    /// The official `tokenizer(texts, padding=True)`: [`encode_official`](Self::encode_official), special
+    /// tokens, pads on the left.
+    pub fn encode_batch(&self, texts: &[&str]) -> PaddedBatch {
+        self.encode_batch_with(texts, BatchOptions::default())
+    }
+
+    /// [`encode_batch`](Self::encode_batch) with a length limit, a fixed length or no special tokens.
+    pub fn encode_batch_with(&self, texts: &[&str], options: BatchOptions) -> PaddedBatch {
+        let special = if options.add_special_tokens {
+            self.with_special_tokens(Vec::new()).len()
+        } else {
+            0
+        };
+        let rows: Vec<_> = texts
+            .iter()
+            .map(|text| {
+                let mut ids = self.encode_official(text);
+                ids.truncate(
+                    options
+                        .truncate_to
+                        .map_or(usize::MAX, |most| most.saturating_sub(special)),
+                );
+                if options.add_special_tokens {
+                    self.with_special_tokens(ids)
+                } else {
+                    ids
+                }
+            })
+            .collect();
+        let min_len = options.pad_to.unwrap_or(0);
+        PaddedBatch::new(
+            self.family(),
+            self.special_tokens(),
+            &rows,
+            min_len,
+            options.pad_to_multiple_of,
+        )
+    }
+
+    /// Pads rows of ids on the left to the length of the longest.
+    pub fn pad_left(&self, rows: &[Vec<TokenId>]) -> PaddedBatch {
+        PaddedBatch::new(self.family(), self.special_tokens(), rows, 0, 1)
+    }
+
+    /// Text of the ids. Special tokens give no text; ids outside the vocabulary are ignored; bytes that
+    /// are no UTF-8 give `U+FFFD` each.
+    pub fn decode(&self, ids: &[TokenId], options: DecodeOptions) -> String {
+        let mut decoder = self.stream_decoder_with(options);
+        let mut text = String::new();
+        for &id in ids {
+            decoder.push_into(id, &mut text);
+        }
+        text.push_str(&decoder.finish());
+        text
+    }
+
+    /// A decoder for ids that come one by one, without clean-up: its output adds up to [`decode`](Self::decode)
+    /// with `clean_up_tokenization_spaces: false`.
+    pub fn stream_decoder(&self) -> StreamDecoder {
+        self.stream_decoder_with(DecodeOptions {
+            clean_up_tokenization_spaces: false,
+            ..Default::default()
+        })
+    }
+
+    /// A decoder for ids that come one by one: its output adds up to [`decode`](Self::decode) with the same
+    /// options. With clean-up it is up to three characters later.
+    pub fn stream_decoder_with(&self, options: DecodeOptions) -> StreamDecoder {
+        StreamDecoder::new(Arc::clone(&self.data), options)
+    }
+
+    /// The piece of an id as the model file writes it (`▁` for a space, `<0x41>` for a byte); none outside
+    /// the vocabulary.
+    pub fn id_to_piece(&self, id: TokenId) -> Option<&str> {
+        self.data
+            .pipeline
+            .vocabulary
+            .piece(id)
+            .or_else(|| self.data.special.added_name(id))
+    }
+
+    /// The pieces of [`encode_official`](Self::encode_official), as the official `tokenizer.tokenize(text)`.
+    pub fn tokenize(&self, text: &str) -> Vec<String> {
+        let ids = self.encode_official(text);
+        ids.into_iter()
+            .filter_map(|id| self.id_to_piece(id))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl TokenizerData {
+    fn encode_text(&self, text: &str, ids: &mut Vec<TokenId>) {
+        match self.family {
+            Family::ChatGlm => self.pipeline.encode(&whitespace::to_symbols(text), ids),
+            Family::ChatGlm2 => self.pipeline.encode(text, ids),
+        }
+    }
+
+    fn encode_with_tokens(&self, text: &str, tokens: &[(&str, TokenId)]) -> Vec<TokenId> {
+        let mut ids = Vec::new();
+        for span in special_tokens::split(text, tokens) {
+            match span {
+                Span::Text(text) => self.encode_text(text, &mut ids),
+                Span::Token(id) => ids.push(id),
+            }
+        }
+        ids
+    }
+
+    /// What an id contributes to decoded text; none if it is not even there.
+    pub(crate) fn meaning(&self, id: TokenId, skip_special_tokens: bool) -> Option<Meaning<'_>> {
+        let special = &self.special;
+        match self.family {
+            // Pads are filtered out before decoding, so they do not even end a run of bytes.
+            Family::ChatGlm if id == special.pad => None,
+            Family::ChatGlm
+                if skip_special_tokens && self.official.iter().any(|&(_, token)| token == id) =>
+            {
+                None
+            }
+            // The official tokenizer gives the empty string as the piece of its pad, which is <unk>.
+            Family::ChatGlm2 if id == special.pad || special.added_name(id).is_some() => {
+                Some(Meaning::Control)
+            }
+            _ => self.pipeline.vocabulary.meaning(id),
+        }
+    }
+}
