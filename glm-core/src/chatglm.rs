@@ -255,8 +255,19 @@ pub(crate) struct Mlp {
 impl Mlp {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let x = self.dense_h_to_4h.forward(x); // [batch, seq, inner_hidden_size]
-        self.dense_4h_to_h.forward(activation::gelu_approximate(x))
+        self.dense_4h_to_h.forward(gelu(x))
     }
+}
+
+/// The tanh GELU, `0.5 x (1 + tanh u)` with `u = √(2/π) (x + 0.044715 x³)`.
+///
+/// Written as `x · sigmoid(2u)`, which is the same function: burn computes a tanh five times slower than an
+/// exponential, and a cube as a power.
+fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769_1;
+    let cube = x.clone() * x.clone() * x.clone();
+    let two_u = (x.clone() + cube * 0.044_715) * TWO_ROOT_TWO_OVER_PI;
+    x * activation::sigmoid(two_u)
 }
 
 /// A layer norm over `hidden_size`, weight one and bias zero.
@@ -266,4 +277,21 @@ pub(crate) fn layer_norm(config: &ChatGlmConfig, device: &Device) -> LayerNorm {
         .init(device);
     norm.beta = Some(Initializer::Zeros.init([config.hidden_size], device));
     norm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gelu_equals_the_official_formula() {
+        let values: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.005).collect();
+        let result = gelu(Tensor::<1>::from_floats(values.as_slice(), &Device::default()));
+        for (x, found) in values.iter().zip(result.into_data().try_to_vec::<f32>().unwrap()) {
+            let x = f64::from(*x);
+            let u = 0.797_884_560_802_865_4 * x * (1.0 + 0.044_715 * x * x);
+            let expected = 0.5 * x * (1.0 + u.tanh());
+            assert!((f64::from(found) - expected).abs() < 2e-6, "gelu({x}) = {found}, not {expected}");
+        }
+    }
 }

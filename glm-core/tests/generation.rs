@@ -1,0 +1,192 @@
+//! Generation over the golden checkpoint: limits, cancellation, seeds, batches, threads.
+
+use std::path::Path;
+
+use glm_core::{
+    Error, GenerationOptions, Model,
+    generate::{CancelToken, FinishReason, Generator},
+    model::DecodeState,
+};
+
+const PROMPT: [u32; 6] = [318, 584, 207, 604, 621, 624];
+
+fn tiny() -> Model {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
+    glm_core::load(folder).unwrap()
+}
+
+fn run(model: &Model, options: &GenerationOptions) -> (Vec<u32>, Option<FinishReason>) {
+    let mut generator = Generator::new(model, &PROMPT, options).unwrap();
+    let tokens = generator.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+    (tokens, generator.finish_reason())
+}
+
+#[test]
+fn both_length_limits_end_at_their_token() {
+    let model = tiny();
+    let greedy = GenerationOptions::greedy();
+    for (max_length, max_new_tokens, expected) in
+        [(10, None, 4), (100, Some(3), 3), (8, Some(7), 2)]
+    {
+        let options = GenerationOptions {
+            max_length,
+            max_new_tokens,
+            ..greedy.clone()
+        };
+        let (tokens, reason) = run(&model, &options);
+        assert_eq!(
+            (tokens.len(), reason),
+            (expected, Some(FinishReason::Length))
+        );
+    }
+    let options = GenerationOptions {
+        max_length: 6,
+        ..greedy
+    };
+    let error = Generator::new(&model, &PROMPT, &options).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::PromptTooLong {
+            tokens: 6,
+            max_length: 6
+        }
+    ));
+}
+
+#[test]
+fn a_seed_gives_the_same_tokens_again_and_another_seed_others() {
+    let model = tiny();
+    let options = |seed| GenerationOptions {
+        seed: Some(seed),
+        temperature: 2.0,
+        top_p: 1.0,
+        max_new_tokens: Some(20),
+        ..GenerationOptions::default()
+    };
+    assert_eq!(run(&model, &options(5)), run(&model, &options(5)));
+    assert_ne!(run(&model, &options(5)), run(&model, &options(6)));
+
+    let unseeded = GenerationOptions {
+        seed: None,
+        ..options(0)
+    };
+    let mut first = Generator::new(&model, &PROMPT, &unseeded).unwrap();
+    let tokens = first.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+    assert_eq!(
+        run(&model, &options(first.seed())).0,
+        tokens,
+        "the seed that was drawn repeats the run"
+    );
+}
+
+#[test]
+fn cancelling_from_another_thread_ends_the_run() {
+    let model = tiny();
+    let cancel = CancelToken::new();
+    let options = GenerationOptions {
+        max_length: 100_000,
+        ..GenerationOptions::greedy()
+    };
+    let mut generator = Generator::new(&model, &PROMPT, &options)
+        .unwrap()
+        .with_cancel(cancel.clone());
+    generator.next().unwrap().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| cancel.cancel());
+    });
+    assert!(generator.next().is_none());
+    assert_eq!(generator.finish_reason(), Some(FinishReason::Cancelled));
+    assert_eq!(generator.generated().len(), 1);
+}
+
+#[test]
+fn one_model_serves_conversations_on_several_threads() {
+    let model = tiny();
+    let options = GenerationOptions {
+        max_new_tokens: Some(12),
+        ..GenerationOptions::greedy()
+    };
+    let alone = run(&model, &options);
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| run(&model, &options)))
+            .collect();
+        for run in runs {
+            assert_eq!(run.join().unwrap(), alone);
+        }
+    });
+    let owned = model.clone();
+    let moved = std::thread::spawn(move || {
+        run(
+            &owned,
+            &GenerationOptions {
+                max_new_tokens: Some(12),
+                ..GenerationOptions::greedy()
+            },
+        )
+    });
+    assert_eq!(moved.join().unwrap(), alone);
+}
+
+#[test]
+fn ids_and_prompts_that_the_model_cannot_read_are_errors() {
+    let model = tiny();
+    for prompt in [
+        &[][..],
+        &[1, 2, 3],
+        &[1, 2, 624],
+        &[1, 621],
+        &[640, 621, 624],
+        &[u32::MAX, 621, 624],
+    ] {
+        let error = Generator::new(&model, prompt, &GenerationOptions::greedy()).unwrap_err();
+        assert!(matches!(error, Error::Prompt { .. }), "{prompt:?}: {error}");
+    }
+    let (_, mut state) = model.prefill(&[&PROMPT]).unwrap();
+    assert!(matches!(
+        model.decode(&mut state, &[640]),
+        Err(Error::Prompt { .. })
+    ));
+    assert!(matches!(
+        model.decode(&mut state, &[1, 2]),
+        Err(Error::Prompt { .. })
+    ));
+    assert!(matches!(model.prefill(&[]), Err(Error::Prompt { .. })));
+}
+
+/// Largest difference between the logits of row `row` of a batch and those of the row alone.
+fn difference(batch: &burn::Tensor<2>, row: usize, alone: burn::Tensor<2>) -> f32 {
+    let row = batch.clone().slice(burn::tensor::s![row..row + 1, ..]);
+    (row - alone).abs().max().into_scalar::<f32>()
+}
+
+#[test]
+fn rows_of_a_left_padded_batch_equal_single_rows() {
+    let model = tiny();
+    let rows: [&[u32]; 4] = [
+        &PROMPT,
+        &[7, 621, 624],
+        &[1, 620, 5, 6, 7, 8, 9, 624, 30],
+        &[4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 621, 624],
+    ];
+    let next: [&[u32]; 2] = [&[10, 20, 30, 40], &[50, 60, 70, 80]];
+    let (mut logits, mut state) = model.prefill(&rows).unwrap();
+    let mut singles: Vec<(burn::Tensor<2>, DecodeState)> = rows
+        .iter()
+        .map(|row| model.prefill(&[row]).unwrap())
+        .collect();
+    for step in 0..=next.len() {
+        for (row, (alone, _)) in singles.iter().enumerate() {
+            let difference = difference(&logits, row, alone.clone());
+            assert!(
+                difference < 1e-4,
+                "row {row} in step {step} differs by {difference}"
+            );
+        }
+        let Some(tokens) = next.get(step) else { break };
+        logits = model.decode(&mut state, tokens).unwrap();
+        for ((alone, state), token) in singles.iter_mut().zip(*tokens) {
+            *alone = model.decode(state, &[*token]).unwrap();
+        }
+    }
+}

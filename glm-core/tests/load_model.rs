@@ -1,0 +1,282 @@
+//! From a folder to a model: everything that can be wrong with names, shapes, types and values is an error that says
+//! so, before anything large is read.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use glm_core::{Error, GenerationOptions, LoadOptions, generate::Generator};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::Value;
+
+/// The tensors of a checkpoint that a test bends: name → (type, shape, bytes).
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+const QKV: &str = "transformer.layers.1.attention.query_key_value.weight";
+
+fn golden(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(case)
+}
+
+/// A copy of a golden checkpoint with its tensors and its config changed.
+fn bent(
+    case: &str,
+    change: impl FnOnce(&mut Tensors, &mut serde_json::Map<String, Value>),
+) -> tempfile::TempDir {
+    let bytes = std::fs::read(golden(case).join("model.safetensors")).unwrap();
+    let mut tensors: Tensors = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .iter()
+        .map(|(name, view)| {
+            (
+                name.to_owned(),
+                (view.dtype(), view.shape().to_vec(), view.data().to_vec()),
+            )
+        })
+        .collect();
+    let config = std::fs::read_to_string(golden(case).join("config.json")).unwrap();
+    let mut config: serde_json::Map<String, Value> = serde_json::from_str(&config).unwrap();
+    change(&mut tensors, &mut config);
+
+    let folder = tempfile::tempdir().unwrap();
+    let views = tensors.iter().map(|(name, (dtype, shape, bytes))| {
+        (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
+    std::fs::write(
+        folder.path().join("config.json"),
+        serde_json::to_vec(&config).unwrap(),
+    )
+    .unwrap();
+    folder
+}
+
+fn error(folder: &tempfile::TempDir) -> Error {
+    let error = glm_core::load(folder.path()).unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains(&folder.path().display().to_string()),
+        "no file named in: {message}"
+    );
+    error
+}
+
+#[test]
+fn an_unchanged_copy_loads() {
+    let folder = bent("chatglm-6b-tiny", |_, _| {});
+    glm_core::load(folder.path()).unwrap();
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    let folder = bent("chatglm-6b-tiny", |tensors, _| drop(tensors.remove(QKV)));
+    assert!(matches!(error(&folder), Error::MissingTensor { tensor, .. } if tensor == QKV));
+}
+
+#[test]
+fn a_tensor_without_a_place_is_named() {
+    let folder = bent("chatglm-6b-tiny", |tensors, _| {
+        let stray = tensors[QKV].clone();
+        tensors.insert(
+            "transformer.layers.9.attention.query_key_value.weight".to_owned(),
+            stray,
+        );
+    });
+    assert!(
+        matches!(error(&folder), Error::UnexpectedTensor { tensor, .. } if tensor.contains("layers.9"))
+    );
+}
+
+#[test]
+fn a_wrong_shape_says_what_was_expected() {
+    let folder = bent("chatglm-6b-tiny", |tensors, _| {
+        if let Some((_, shape, _)) = tensors.get_mut(QKV) {
+            shape.reverse();
+        }
+    });
+    let Error::TensorShape {
+        tensor,
+        expected,
+        found,
+        ..
+    } = error(&folder)
+    else {
+        panic!("not a shape error")
+    };
+    assert_eq!(
+        (tensor.as_str(), expected, found),
+        (QKV, vec![192, 64], vec![64, 192])
+    );
+}
+
+#[test]
+fn a_config_of_another_size_is_a_wrong_shape() {
+    let folder = bent("chatglm-6b-tiny", |_, config| {
+        drop(config.insert("inner_hidden_size".to_owned(), 128.into()))
+    });
+    assert!(matches!(error(&folder), Error::TensorShape { .. }));
+}
+
+#[test]
+fn a_wrong_type_says_what_was_expected() {
+    let folder = bent("chatglm-6b-tiny", |tensors, _| {
+        if let Some((dtype, _, _)) = tensors.get_mut(QKV) {
+            *dtype = Dtype::I16;
+        }
+    });
+    let Error::TensorType { tensor, found, .. } = error(&folder) else {
+        panic!("not a type error")
+    };
+    assert_eq!((tensor.as_str(), found.as_str()), (QKV, "i16"));
+}
+
+#[test]
+fn a_quantised_folder_needs_codes_and_scales() {
+    let folder = bent("chatglm-6b-tiny-int8", |tensors, _| {
+        drop(tensors.remove(&format!("{QKV}_scale")))
+    });
+    assert!(
+        matches!(error(&folder), Error::MissingTensor { tensor, .. } if tensor.ends_with("weight_scale"))
+    );
+    // Float weights under a config that says int8.
+    let folder = bent("chatglm-6b-tiny", |_, config| {
+        drop(config.insert("quantization_bit".to_owned(), 8.into()))
+    });
+    assert!(matches!(
+        error(&folder),
+        Error::TensorType { .. } | Error::MissingTensor { .. }
+    ));
+}
+
+#[test]
+fn nan_in_the_weights_is_reported_with_the_layer() {
+    for (name, layer) in [(QKV, Some(1)), ("transformer.final_layernorm.bias", None)] {
+        let folder = bent("chatglm-6b-tiny", |tensors, _| {
+            if let Some((_, _, bytes)) = tensors.get_mut(name) {
+                bytes[10..12].copy_from_slice(&0x7e00_u16.to_le_bytes()); // an f16 NaN
+            }
+        });
+        let Error::NonFinite {
+            tensor,
+            layer: found,
+            ..
+        } = error(&folder)
+        else {
+            panic!("NaN was loaded")
+        };
+        assert_eq!((tensor.as_str(), found), (name, layer));
+    }
+}
+
+#[test]
+fn other_models_are_named_and_not_tried() {
+    for (key, value) in [
+        ("model_type", Value::from("llama")),
+        ("multi_query_attention", Value::from(true)),
+        ("pre_seq_len", Value::from(8)),
+    ] {
+        let folder = bent("chatglm-6b-tiny", |_, config| {
+            drop(config.insert(key.to_owned(), value))
+        });
+        if key == "pre_seq_len" {
+            // A prefix length alone changes no weight: the base model loads.
+            glm_core::load(folder.path()).unwrap();
+        } else {
+            assert!(
+                matches!(error(&folder), Error::UnsupportedModel { .. }),
+                "{key}"
+            );
+        }
+    }
+}
+
+/// The greedy continuation of a prompt: enough of the network to tell two models apart.
+fn continuation(folder: &Path) -> Vec<u32> {
+    let model = glm_core::load(folder).unwrap();
+    let options = GenerationOptions {
+        max_new_tokens: Some(8),
+        ..GenerationOptions::greedy()
+    };
+    let prompt = [318, 584, 207, 604, 621, 624];
+    Generator::new(&model, &prompt, &options)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+#[test]
+fn a_head_that_is_left_out_is_the_embedding() {
+    let folder = bent("chatglm-6b-tiny", |tensors, _| {
+        drop(tensors.remove("lm_head.weight"))
+    });
+    assert_eq!(
+        continuation(folder.path()),
+        continuation(&golden("chatglm-6b-tiny"))
+    );
+    // Without ties it must be there.
+    let folder = bent("chatglm-6b-tiny-no2d", |tensors, _| {
+        drop(tensors.remove("lm_head.weight"))
+    });
+    assert!(
+        matches!(error(&folder), Error::MissingTensor { tensor, .. } if tensor == "lm_head.weight")
+    );
+}
+
+#[test]
+fn a_head_that_differs_from_the_embedding_is_used() {
+    let folder = bent("chatglm-6b-tiny", |tensors, _| {
+        if let Some((_, _, bytes)) = tensors.get_mut("lm_head.weight") {
+            bytes.rotate_right(128); // every token gets the head row of the one before
+        }
+    });
+    assert_ne!(
+        continuation(folder.path()),
+        continuation(&golden("chatglm-6b-tiny"))
+    );
+}
+
+#[test]
+fn f32_and_bf16_weights_load_as_they_are() {
+    let widened = bent("chatglm-6b-tiny", |tensors, _| {
+        for (dtype, _, bytes) in tensors.values_mut() {
+            let (halves, _) = bytes.as_chunks::<2>();
+            *bytes = halves
+                .iter()
+                .flat_map(|&b| half::f16::from_le_bytes(b).to_f32().to_le_bytes())
+                .collect();
+            *dtype = Dtype::F32;
+        }
+    });
+    assert_eq!(
+        continuation(widened.path()),
+        continuation(&golden("chatglm-6b-tiny"))
+    );
+    let bf16 = bent("chatglm-6b-tiny", |tensors, _| {
+        for (dtype, _, bytes) in tensors.values_mut() {
+            let (halves, _) = bytes.as_chunks::<2>();
+            *bytes = halves
+                .iter()
+                .flat_map(|&b| {
+                    half::bf16::from_f32(half::f16::from_le_bytes(b).to_f32()).to_le_bytes()
+                })
+                .collect();
+            *dtype = Dtype::BF16;
+        }
+    });
+    assert_eq!(continuation(bf16.path()).len(), 8);
+}
+
+#[test]
+fn progress_ends_at_the_total() {
+    let mut last = None;
+    LoadOptions::default()
+        .progress(|progress| last = Some(progress))
+        .load(golden("chatglm-6b-tiny"))
+        .unwrap();
+    let last = last.unwrap();
+    assert_eq!(last.bytes_read, last.bytes_total);
+    assert!(last.bytes_total > 400_000);
+}
