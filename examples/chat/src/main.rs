@@ -1,2 +1,71 @@
-//! chat
-fn main() {}
+//! Chat with ChatGLM-6B: in a terminal, in a pipe, or with one question on the command line.
+//!
+//! ```sh
+//! cargo run --release -p chat
+//! cargo run --release -p chat -- --model chatglm-6b
+//! ```
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod error;
+mod interrupt;
+mod language;
+mod loading;
+mod messages;
+mod output;
+mod piped;
+mod session;
+mod terminal;
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use glm_core::generate::CancelToken;
+
+use arguments::Arguments;
+use error::Result;
+use output::{Output, note};
+use session::Session;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Whoever read the answers has read enough.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            note(&arguments.language().error(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True when every question was answered.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let language = arguments.language();
+    let options = arguments.chat_options()?;
+    let (tokenizer, model) = loading::load(&arguments.model, language)?;
+    let mut session = Session::new(tokenizer, model, options);
+    let mut output = Output::new(io::stdout(), io::stdout().is_terminal());
+    let demonstration = arguments.model.is_demonstration();
+    let is_conversation = arguments.once().is_none() && io::stdin().is_terminal();
+
+    if is_conversation {
+        return terminal::run(&mut session, language, demonstration, &mut output).map(|()| true);
+    }
+    if demonstration {
+        note(language.demonstration());
+    }
+    if let Some(query) = arguments.once() {
+        for notice in session.answer(query, CancelToken::new(), &mut output)? {
+            note(&language.notice(notice));
+        }
+        output.end_line()?;
+        return Ok(true);
+    }
+    piped::run(&mut session, language, &mut io::stdin().lock(), &mut output)
+}

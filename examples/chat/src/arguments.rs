@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use glm_core::{
+    DeviceName, GenerationOptions,
+    chat::{ChatOptions, ResponseRules},
+};
+
+use crate::{error::Result, language::Language};
+
+const AFTER_HELP: &str = "\
+In a terminal: `clear` forgets the conversation, `stop` or `exit` ends the program.
+Ctrl-C stops the answer, a second Ctrl-C ends the program, and so does Ctrl-D.
+
+In a pipe every line of standard input is a question (empty lines are skipped). Standard output
+carries the answers alone, everything else goes to standard error. The exit code is 0 when every
+question was answered.
+
+Examples:
+  chat
+  chat --model chatglm-6b --seed 7
+  chat --model chatglm-6b --greedy --once '晚上睡不着应该怎么办'
+  chat --max-new-tokens 100 < questions.txt > answers.txt";
+
+/// Chat with ChatGLM-6B, or with the small demonstration model that is built in
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    conversation: ConversationArguments,
+    #[command(flatten)]
+    length: LengthArguments,
+    #[command(flatten)]
+    sampling: SamplingArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArguments {
+    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights) [default: the
+    /// built-in demonstration model]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Precision of the weights in memory
+    #[arg(long, value_enum, default_value_t = Precision::Stored)]
+    pub(crate) precision: Precision,
+    /// Device to run on: cpu, or wgpu[:N], cuda[:N], ndarray in a build with that feature
+    #[arg(long, default_value_t)]
+    pub(crate) device: DeviceName,
+    /// CPU threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+}
+
+/// What the weights are converted to while they are loaded.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Precision {
+    /// As in the checkpoint: f32, f16, bf16, int8 or int4
+    Stored,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conversation")]
+struct ConversationArguments {
+    /// Answer this one question and end
+    #[arg(short = 'p', long, value_name = "PROMPT", alias = "prompt")]
+    once: Option<String>,
+    /// Show the model's text as it is, without the official clean-up of white space and punctuation
+    #[arg(long)]
+    raw: bool,
+    /// Language of the program's own messages [default: Chinese in a Chinese locale, else English]
+    #[arg(long, value_enum)]
+    lang: Option<Language>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Length")]
+struct LengthArguments {
+    /// Limit on prompt and answer together, in tokens (the model's own limit holds as well)
+    #[arg(long, value_name = "TOKENS", default_value_t = GenerationOptions::default().max_length)]
+    max_length: usize,
+    /// Limit on the answer alone, in tokens
+    #[arg(long, value_name = "TOKENS")]
+    max_new_tokens: Option<usize>,
+    /// End the answer before this string (may be given several times)
+    #[arg(long, value_name = "STRING")]
+    stop: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+struct SamplingArguments {
+    /// Below 1 the answers become more predictable; 0 is greedy
+    #[arg(long, value_name = "T", alias = "temp", default_value_t = GenerationOptions::default().temperature)]
+    temperature: f64,
+    /// Choose among the most probable tokens that together have this probability; 1 is off
+    #[arg(long, value_name = "P", default_value_t = GenerationOptions::default().top_p)]
+    top_p: f64,
+    /// Choose among this many most probable tokens; 0 is off
+    #[arg(long, value_name = "K", default_value_t = GenerationOptions::default().top_k)]
+    top_k: usize,
+    /// Above 1 the model repeats itself less; 1 is off
+    #[arg(long, value_name = "X", alias = "repeat-penalty", default_value_t = GenerationOptions::default().repetition_penalty)]
+    repetition_penalty: f64,
+    /// Always take the most probable token: the same answer every time
+    #[arg(long, conflicts_with_all = ["temperature", "top_p", "top_k"])]
+    greedy: bool,
+    /// The same seed gives the same answer to the same conversation [default: a new one each time]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Arguments {
+    pub(crate) fn language(&self) -> Language {
+        self.conversation.lang.unwrap_or_else(Language::of_system)
+    }
+
+    pub(crate) fn once(&self) -> Option<&str> {
+        self.conversation.once.as_deref()
+    }
+
+    /// The options of every answer, checked before a model is loaded.
+    pub(crate) fn chat_options(&self) -> Result<ChatOptions> {
+        let generation = GenerationOptions {
+            max_length: self.length.max_length,
+            max_new_tokens: self.length.max_new_tokens,
+            do_sample: !self.sampling.greedy,
+            temperature: self.sampling.temperature,
+            top_p: self.sampling.top_p,
+            top_k: self.sampling.top_k,
+            repetition_penalty: self.sampling.repetition_penalty,
+            seed: self.sampling.seed,
+            stop: self.length.stop.clone(),
+            ..GenerationOptions::default()
+        };
+        generation.validate()?;
+        let mut options = ChatOptions {
+            generation,
+            ..ChatOptions::default()
+        };
+        if self.conversation.raw {
+            options.response = ResponseRules::Raw;
+        }
+        Ok(options)
+    }
+}
+
+impl ModelArguments {
+    pub(crate) fn is_demonstration(&self) -> bool {
+        self.model.is_none()
+    }
+}

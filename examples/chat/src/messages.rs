@@ -1,0 +1,172 @@
+//! What the program itself says, in every language.
+
+use std::fmt::Display;
+
+use crate::{language::Language, session::Notice};
+
+impl Language {
+    /// The line of the official program, and what this one adds.
+    pub(crate) fn welcome(self, demonstration: bool) -> String {
+        let name = model_name(demonstration);
+        match self {
+            Self::Zh => format!(
+                "欢迎使用 {name} 模型，输入内容即可进行对话，clear 清空对话历史，stop 终止程序\n\
+                 （Ctrl-C 停止回答，Ctrl-D 终止程序）"
+            ),
+            Self::En => format!(
+                "Welcome to {name}. Type to talk; `clear` forgets the conversation, `stop` ends the program.\n\
+                 (Ctrl-C stops an answer, Ctrl-D ends the program.)"
+            ),
+        }
+    }
+
+    /// That the built-in model is a toy, and how to get the real one.
+    pub(crate) fn demonstration(self) -> &'static str {
+        match self {
+            Self::Zh => {
+                "注意：这是程序内置的小型演示模型，只会一些简单的问答，不是真正的 ChatGLM-6B。\n\
+                 要使用真正的模型，请加上 --model 模型文件夹（官方下载的 chatglm-6b 文件夹，无需转换）。"
+            }
+            Self::En => {
+                "Note: this is the small built-in demonstration model. It knows a few simple things; it is not ChatGLM-6B.\n\
+                 For the real one, start with --model DIR (the folder of the official chatglm-6b download, as it is)."
+            }
+        }
+    }
+
+    /// What stands before the user's line.
+    pub(crate) fn user_prompt(self) -> &'static str {
+        match self {
+            Self::Zh => "用户：",
+            Self::En => "You: ",
+        }
+    }
+
+    /// What stands before an answer.
+    pub(crate) fn model_label(self, demonstration: bool) -> String {
+        let name = model_name(demonstration);
+        match self {
+            Self::Zh => format!("{name}："),
+            Self::En => format!("{name}: "),
+        }
+    }
+
+    /// Title of the progress bar.
+    pub(crate) fn loading(self) -> &'static str {
+        match self {
+            Self::Zh => "加载模型",
+            Self::En => "Loading",
+        }
+    }
+
+    /// Title of the time that loading still takes.
+    pub(crate) fn time_left(self) -> &'static str {
+        match self {
+            Self::Zh => "剩余",
+            Self::En => "left:",
+        }
+    }
+
+    /// After the first Ctrl-C at the prompt.
+    pub(crate) fn interrupt_again(self) -> &'static str {
+        match self {
+            Self::Zh => "（再按一次 Ctrl-C 终止程序）",
+            Self::En => "(Ctrl-C again ends the program)",
+        }
+    }
+
+    /// What the user should know about an answer.
+    pub(crate) fn notice(self, notice: Notice) -> String {
+        match (self, notice) {
+            (Self::Zh, Notice::DroppedTurns(turns)) => {
+                format!("（对话太长，最早的 {turns} 轮已被遗忘）")
+            }
+            (Self::En, Notice::DroppedTurns(turns)) => {
+                format!(
+                    "(the conversation grew too long: the oldest {} forgotten)",
+                    count(turns)
+                )
+            }
+            (Self::Zh, Notice::CutByLength) => {
+                "（回答达到长度上限而被截断，见 --max-length 与 --max-new-tokens）".to_owned()
+            }
+            (Self::En, Notice::CutByLength) => {
+                "(the answer was cut at the length limit, see --max-length and --max-new-tokens)"
+                    .to_owned()
+            }
+            (Self::Zh, Notice::Stopped) => {
+                "（已停止，写出的部分保留在对话中；再按一次 Ctrl-C 终止程序）".to_owned()
+            }
+            (Self::En, Notice::Stopped) => {
+                "(stopped; the conversation keeps what was written, Ctrl-C again ends the program)"
+                    .to_owned()
+            }
+            (Self::Zh, Notice::InvalidScores(times)) => {
+                format!("（模型 {times} 次输出了 NaN 或无穷大，权重可能已损坏）")
+            }
+            (Self::En, Notice::InvalidScores(times)) => {
+                format!(
+                    "(the model gave NaN or infinite scores {times} times; its weights may be damaged)"
+                )
+            }
+        }
+    }
+
+    /// A line of standard input that was not valid UTF-8, counted from 1.
+    pub(crate) fn invalid_utf8(self, line: usize) -> String {
+        match self {
+            Self::Zh => format!("（第 {line} 行不是有效的 UTF-8，无效的部分已替换）"),
+            Self::En => {
+                format!("(line {line} is not valid UTF-8; the invalid parts were replaced)")
+            }
+        }
+    }
+
+    /// A line of standard input that is longer than `limit` bytes.
+    pub(crate) fn line_too_long(self, line: usize, limit: usize) -> String {
+        match self {
+            Self::Zh => format!("错误：第 {line} 行超过 {limit} 字节，已跳过"),
+            Self::En => format!("error: line {line} has more than {limit} bytes and was skipped"),
+        }
+    }
+
+    /// An error's sentence, marked as one.
+    pub(crate) fn error(self, error: &dyn Display) -> String {
+        match self {
+            Self::Zh => format!("错误：{error}"),
+            Self::En => format!("error: {error}"),
+        }
+    }
+}
+
+fn model_name(demonstration: bool) -> &'static str {
+    if demonstration {
+        "ChatGLM-Mini"
+    } else {
+        "ChatGLM-6B"
+    }
+}
+
+fn count(turns: usize) -> String {
+    match turns {
+        1 => "turn was".to_owned(),
+        _ => format!("{turns} turns were"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_turns_read_well() {
+        let dropped = |turns| Language::En.notice(Notice::DroppedTurns(turns));
+        assert!(dropped(1).contains("the oldest turn was forgotten"));
+        assert!(dropped(3).contains("the oldest 3 turns were forgotten"));
+        assert!(
+            Language::Zh
+                .notice(Notice::DroppedTurns(3))
+                .contains("3 轮")
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! Flags, and what is said when they are wrong.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn chat(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_chat"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// The folder of the model that is built in.
+fn mini_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../mini-model/chatglm-mini")
+}
+
+#[test]
+fn help_shows_every_group_and_flag_in_order() {
+    let output = chat(&["--help"]);
+    assert!(output.status.success());
+    let mut rest = stdout(&output);
+    for text in [
+        "Usage: chat [OPTIONS]",
+        "Model:",
+        "--model <DIR>",
+        "--precision <PRECISION>",
+        "--device <DEVICE>",
+        "--threads <N>",
+        "Conversation:",
+        "--once <PROMPT>",
+        "--raw",
+        "--lang <LANG>",
+        "Length:",
+        "--max-length <TOKENS>",
+        "[default: 2048]",
+        "--max-new-tokens <TOKENS>",
+        "--stop <STRING>",
+        "Sampling:",
+        "--temperature <T>",
+        "[default: 0.95]",
+        "--top-p <P>",
+        "[default: 0.7]",
+        "--top-k <K>",
+        "[default: 50]",
+        "--repetition-penalty <X>",
+        "--greedy",
+        "--seed <N>",
+        "Examples:",
+    ] {
+        let (_, after) = rest
+            .split_once(text)
+            .unwrap_or_else(|| panic!("no `{text}` in {rest}"));
+        rest = after;
+    }
+}
+
+#[test]
+fn a_wrong_folder_is_told_with_what_was_looked_for() {
+    let empty = tempfile::tempdir().unwrap();
+    let file = mini_folder().join("config.json");
+    for (path, reasons) in [
+        (
+            Path::new("no/such/folder"),
+            vec!["there is no folder no/such/folder"],
+        ),
+        (
+            empty.path(),
+            vec![
+                "config.json",
+                "ice_text.model",
+                "model.safetensors",
+                "pytorch_model.bin",
+            ],
+        ),
+        (&file, vec!["is a file"]),
+    ] {
+        let output = chat(&["--lang", "en", "--model", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(stdout(&output), "");
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        assert!(
+            stderr(&output).starts_with("error: "),
+            "{}",
+            stderr(&output)
+        );
+        for reason in reasons {
+            assert!(
+                stderr(&output).contains(reason),
+                "`{reason}` in {}",
+                stderr(&output)
+            );
+        }
+    }
+}
+
+#[test]
+fn each_missing_file_of_a_folder_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (present, missing) in [
+        ("config.json", "ice_text.model"),
+        ("ice_text.model", "model.safetensors"),
+    ] {
+        std::fs::copy(mini_folder().join(present), dir.path().join(present)).unwrap();
+        let output = chat(&["--lang", "en", "--model", dir.path().to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            stderr(&output).contains(missing),
+            "`{missing}` in {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(dir.path().to_str().unwrap()),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_folder_answers_as_the_same_model_built_in() {
+    let answer = |more: &[&str]| {
+        let output = chat(&[&["--greedy", "--max-new-tokens", "12", "-p", "你好"], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        output.stdout
+    };
+    let folder = mini_folder();
+    assert_eq!(
+        answer(&["--model", folder.to_str().unwrap(), "--threads", "1"]),
+        answer(&[])
+    );
+}
+
+#[test]
+fn a_folder_is_not_announced_as_the_demonstration_model() {
+    let folder = mini_folder();
+    let output = chat(&[
+        "--max-new-tokens",
+        "1",
+        "-p",
+        "hello",
+        "-m",
+        folder.to_str().unwrap(),
+    ]);
+    assert!(
+        !stderr(&output).contains("demonstration"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn options_out_of_range_are_refused_with_one_sentence() {
+    for (arguments, reason) in [
+        (["--temperature", "NaN"], "`temperature`"),
+        (["--top-p", "0"], "`top_p`"),
+        (["--repetition-penalty", "0"], "`repetition_penalty`"),
+        (["--max-length", "0"], "`max_length`"),
+        (["--max-new-tokens", "0"], "`max_new_tokens`"),
+        (["--stop", ""], "`stop`"),
+        (["--threads", "0"], "thread"),
+        #[cfg(not(feature = "cuda"))]
+        (["--device", "cuda:1"], "`--features cuda`"),
+    ] {
+        let output = chat(&[&arguments[..], &["--lang", "en", "-p", "hello"]].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(reason),
+            "`{reason}` in {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn arguments_that_cannot_be_read_are_refused() {
+    for arguments in [
+        &["--temperature", "warm"][..],
+        &["--temperature=-1", "--top-k=-1"],
+        &["--device", "toaster"],
+        &["--precision", "int3"],
+        &["--lang", "fr"],
+        &["--greedy", "--top-p", "0.5"],
+        &["--no-such-flag"],
+        &["question"],
+    ] {
+        let output = chat(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            stderr(&output).starts_with("error: "),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn messages_follow_the_locale_unless_told_otherwise() {
+    for (locale, arguments, expected) in [
+        ("zh_CN.UTF-8", &[][..], "演示模型"),
+        ("en_US.UTF-8", &[], "demonstration model"),
+        ("C", &[], "demonstration model"),
+        ("en_US.UTF-8", &["--lang", "zh"], "演示模型"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_chat"))
+            .args(["--max-new-tokens", "1", "-p", "hello"])
+            .args(arguments)
+            .env_remove("LANGUAGE")
+            .env("LC_ALL", locale)
+            .output()
+            .unwrap();
+        assert!(
+            stderr(&output).contains(expected),
+            "{locale}: {}",
+            stderr(&output)
+        );
+    }
+}
