@@ -21,7 +21,7 @@ const RULES: [(&str, &str); 10] = [
 const MOST_INNER_CHARACTERS: usize = 2;
 
 /// Cleans a whole text.
-fn clean_up(text: &str) -> String {
+pub(crate) fn clean_up(text: &str) -> String {
     RULES.iter().fold(text.to_owned(), |text, (from, to)| {
         if text.contains(from) {
             text.replace(from, to)

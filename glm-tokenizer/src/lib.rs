@@ -9,6 +9,7 @@ mod normalizer;
 mod padded_batch;
 mod piece_trie;
 mod pipeline;
+mod protobuf;
 mod sentencepiece_file;
 mod special_tokens;
 mod stream_decoder;

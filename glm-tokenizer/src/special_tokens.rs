@@ -39,7 +39,7 @@ impl SpecialTokens {
         let unk = vocabulary.unknown();
         match family {
             Family::ChatGlm => {
-                let why = "which a ChatGLM-6B model file has";
+                let why = "which the model file of ChatGLM-6B has since its second generation";
                 Ok(Self {
                     mask: control("[MASK]", why)?,
                     gmask: control("[gMASK]", why)?,

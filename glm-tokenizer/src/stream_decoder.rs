@@ -33,16 +33,15 @@ pub struct StreamDecoder {
 
 impl StreamDecoder {
     pub(crate) fn new(tokenizer: Arc<TokenizerData>, options: DecodeOptions) -> Self {
-        let is_chatglm = tokenizer.family == Family::ChatGlm;
         Self {
-            tokenizer,
             skip_special_tokens: options.skip_special_tokens,
             bytes: Vec::new(),
             at_start: true,
             dropped_leading_space: false,
             has_text: false,
-            whitespace: is_chatglm.then(WhitespaceRestorer::default),
-            clean_up: (is_chatglm && options.clean_up_tokenization_spaces).then(CleanUp::default),
+            whitespace: (tokenizer.family == Family::ChatGlm).then(WhitespaceRestorer::default),
+            clean_up: tokenizer.cleans_up(options).then(CleanUp::default),
+            tokenizer,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::clean_up::clean_up;
 use crate::padded_batch::{BatchOptions, PaddedBatch};
 use crate::pipeline::Pipeline;
 use crate::sentencepiece_file::{self, Algorithm, SentencePieceFile};
@@ -234,13 +235,18 @@ impl GlmTokenizer {
     /// Text of the ids. Special tokens give no text; ids outside the vocabulary are ignored; bytes that
     /// are no UTF-8 give `U+FFFD` each.
     pub fn decode(&self, ids: &[TokenId], options: DecodeOptions) -> String {
-        let mut decoder = self.stream_decoder_with(options);
+        // All of the text is here, so it can be cleaned at once.
+        let cleaned = self.data.cleans_up(options);
+        let mut decoder = self.stream_decoder_with(DecodeOptions {
+            clean_up_tokenization_spaces: false,
+            ..options
+        });
         let mut text = String::new();
         for &id in ids {
             decoder.push_into(id, &mut text);
         }
         text.push_str(&decoder.finish());
-        text
+        if cleaned { clean_up(&text) } else { text }
     }
 
     /// A decoder for ids that come one by one, without clean-up: its output adds up to [`decode`](Self::decode)
@@ -279,6 +285,11 @@ impl GlmTokenizer {
 }
 
 impl TokenizerData {
+    /// The official ChatGLM2-6B tokenizer has clean-up switched off.
+    pub(crate) fn cleans_up(&self, options: DecodeOptions) -> bool {
+        self.family == Family::ChatGlm && options.clean_up_tokenization_spaces
+    }
+
     fn encode_text(&self, text: &str, ids: &mut Vec<TokenId>) {
         match self.family {
             Family::ChatGlm => self.pipeline.encode(&whitespace::to_symbols(text), ids),

@@ -9,6 +9,9 @@
 //!
 //! Run them with `cargo test -p glm-tokenizer -- --include-ignored`.
 
+// Clippy counts functions beside the tests as no tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 
 use glm_tokenizer::{
