@@ -48,7 +48,8 @@ pub(crate) struct ModelArguments {
     /// Precision of the weights in memory
     #[arg(long, value_enum, default_value_t = Precision::Stored)]
     pub(crate) precision: Precision,
-    /// Device to run on: cpu, or wgpu[:N], cuda[:N], ndarray in a build with that feature
+    /// Device to run on: cpu; with the feature of that name also wgpu, cuda (wgpu:1, cuda:1 for the
+    /// second one) and ndarray
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceName,
     /// CPU threads [default: one per core]

@@ -94,12 +94,17 @@ impl Language {
                 "(the answer was cut at the length limit, see --max-length and --max-new-tokens)"
                     .to_owned()
             }
-            (Self::Zh, Notice::Stopped) => {
+            (Self::Zh, Notice::Stopped { begun: true }) => {
                 "（已停止，写出的部分保留在对话中；再按一次 Ctrl-C 终止程序）".to_owned()
             }
-            (Self::En, Notice::Stopped) => {
-                "(stopped; the conversation keeps what was written, Ctrl-C again ends the program)"
-                    .to_owned()
+            (Self::En, Notice::Stopped { begun: true }) => {
+                "(stopped; the conversation keeps what was written, Ctrl-C again ends the program)".to_owned()
+            }
+            (Self::Zh, Notice::Stopped { begun: false }) => {
+                "（已停止，这个问题不计入对话；再按一次 Ctrl-C 终止程序）".to_owned()
+            }
+            (Self::En, Notice::Stopped { begun: false }) => {
+                "(stopped before the answer began, the question is forgotten; Ctrl-C again ends the program)".to_owned()
             }
             (Self::Zh, Notice::InvalidScores(times)) => {
                 format!("（模型 {times} 次输出了 NaN 或无穷大，权重可能已损坏）")

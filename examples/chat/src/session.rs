@@ -26,8 +26,8 @@ pub(crate) enum Notice {
     DroppedTurns(usize),
     /// The length limit ended the answer.
     CutByLength,
-    /// The user ended the answer.
-    Stopped,
+    /// The user ended the answer, after or before something of it was written.
+    Stopped { begun: bool },
     /// The model gave NaN or infinite scores so many times.
     InvalidScores(usize),
 }
@@ -90,8 +90,9 @@ impl Session {
         let reply = reply.into_reply();
         let stopped = reply.finish_reason == FinishReason::Cancelled;
         self.history = reply.history;
-        if stopped && reply.response.is_empty() {
-            // Stopped before the first word: nothing was answered.
+        let begun = !reply.response.is_empty();
+        if stopped && !begun {
+            // Nothing was answered, so there is no turn to remember.
             self.history.pop();
         }
         let notices = [
@@ -107,7 +108,7 @@ impl Session {
                 reply.finish_reason == FinishReason::Length,
                 Notice::CutByLength,
             ),
-            (stopped, Notice::Stopped),
+            (stopped, Notice::Stopped { begun }),
         ];
         Ok(notices
             .into_iter()
@@ -192,7 +193,7 @@ mod tests {
         let notices = session
             .answer("讲一个故事", cancel, &mut Output::new(sink, false))
             .unwrap();
-        assert_eq!(notices, [Notice::Stopped]);
+        assert_eq!(notices, [Notice::Stopped { begun: true }]);
         let written = String::from_utf8(written).unwrap();
         assert!(!written.is_empty());
         assert_eq!(session.history, [Turn::new("讲一个故事", written)]);
@@ -206,7 +207,7 @@ mod tests {
         let notices = session
             .answer("你好", cancel, &mut Output::new(Vec::new(), false))
             .unwrap();
-        assert_eq!(notices, [Notice::Stopped]);
+        assert_eq!(notices, [Notice::Stopped { begun: false }]);
         assert!(session.history.is_empty());
     }
 

@@ -66,7 +66,9 @@ pub(crate) fn run(
                 output.end_line()?;
                 match result {
                     Ok(notices) => {
-                        interrupted = notices.contains(&Notice::Stopped);
+                        interrupted = notices
+                            .iter()
+                            .any(|notice| matches!(notice, Notice::Stopped { .. }));
                         notices
                             .into_iter()
                             .for_each(|notice| note(&language.notice(notice)));

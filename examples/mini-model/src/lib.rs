@@ -27,3 +27,21 @@ pub fn load_with(options: LoadOptions<'_>) -> Result<(GlmTokenizer, Model)> {
     let model = options.load_from_memory(NAME, CONFIG, WEIGHTS)?;
     Ok((tokenizer, model))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_belong_together() {
+        let (tokenizer, model) = load().unwrap();
+        assert!(tokenizer.vocab_size() <= model.vocab_size());
+        assert_eq!(tokenizer.special_tokens().eos, model.eos_token_id());
+    }
+
+    #[test]
+    fn a_clone_of_the_repository_stays_small() {
+        assert!(CONFIG.len() + TOKENIZER.len() + WEIGHTS.len() < 8_500_000);
+        assert!(WEIGHTS.len() <= 8_000_000);
+    }
+}
