@@ -5,7 +5,7 @@
 //! <https://arxiv.org/abs/1508.07909>, in the form of google/sentencepiece (`bpe_model.cc`): there is no
 //! table of merges, every piece can be made from any two parts.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::piece_trie::{PieceTrie, TrieNode};
@@ -16,8 +16,8 @@ use crate::unigram::Segment;
 #[derive(Debug)]
 pub(crate) struct Bpe {
     trie: PieceTrie,
-    /// By id; the highest is merged first.
-    scores: Vec<f32>,
+    /// By id; the lowest is merged first.
+    ranks: Vec<u32>,
 }
 
 /// A run of bytes that will be merged no further than with a neighbour.
@@ -31,39 +31,31 @@ struct Symbol {
     node: Option<TrieNode>,
 }
 
-/// Two neighbours that may be merged. Outdated when one of them has been merged elsewhere.
-#[derive(PartialEq)]
+/// Two neighbours that may be merged; the least one goes first. Outdated when one of them has been merged
+/// elsewhere.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Merge {
-    score: f32,
+    rank: u32,
     left: usize,
     right: usize,
     length: usize,
     node: TrieNode,
 }
 
-impl Eq for Merge {}
-
-impl PartialOrd for Merge {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Merge {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.score
-            .total_cmp(&other.score)
-            .then_with(|| Reverse(self.left).cmp(&Reverse(other.left)))
-    }
-}
-
 impl Bpe {
     /// `trie` holds the normal ones of `pieces`.
     pub(crate) fn new(trie: PieceTrie, pieces: &[Piece]) -> Self {
-        Self {
-            trie,
-            scores: pieces.iter().map(|piece| piece.score).collect(),
+        let mut by_score: Vec<usize> = (0..pieces.len()).collect();
+        by_score.sort_by(|&a, &b| pieces[b].score.total_cmp(&pieces[a].score));
+        let mut ranks = vec![0; pieces.len()];
+        // Equal scores share a rank, so that the leftmost is merged first.
+        let groups = by_score.chunk_by(|&a, &b| pieces[a].score == pieces[b].score);
+        for (rank, group) in (0..).zip(groups) {
+            for &id in group {
+                ranks[id] = rank;
+            }
         }
+        Self { trie, ranks }
     }
 
     pub(crate) fn segment(&self, text: &str) -> Vec<Segment> {
@@ -85,17 +77,17 @@ impl Bpe {
             });
         }
 
-        let mut queue: BinaryHeap<Merge> = (1..symbols.len())
+        let mut queue: BinaryHeap<Reverse<Merge>> = (1..symbols.len())
             .filter_map(|right| self.merge(text, &symbols, right - 1, right))
             .collect();
-        while let Some(Merge {
-            left,
-            right,
-            length,
-            node,
-            ..
-        }) = queue.pop()
-        {
+        while let Some(Reverse(merge)) = queue.pop() {
+            let Merge {
+                left,
+                right,
+                length,
+                node,
+                ..
+            } = merge;
             let outdated = symbols[left].length == 0
                 || symbols[right].length == 0
                 || symbols[left].length + symbols[right].length != length;
@@ -127,18 +119,78 @@ impl Bpe {
     }
 
     /// The merge of two neighbours, if their concatenation is a piece.
-    fn merge(&self, text: &str, symbols: &[Symbol], left: usize, right: usize) -> Option<Merge> {
+    fn merge(
+        &self,
+        text: &str,
+        symbols: &[Symbol],
+        left: usize,
+        right: usize,
+    ) -> Option<Reverse<Merge>> {
         let Symbol { start, length, .. } = symbols[right];
         let node = self
             .trie
             .walk(symbols[left].node?, &text.as_bytes()[start..start + length])?;
         let id = self.trie.id(node)?;
-        Some(Merge {
-            score: self.scores[id as usize],
+        Some(Reverse(Merge {
+            rank: self.ranks[id as usize],
             left,
             right,
             length: symbols[left].length + length,
             node,
-        })
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sentencepiece_file::PieceKind;
+    use proptest::prelude::*;
+
+    /// Looks for the best pair from the left, merges it and starts again.
+    fn naive(text: &str, scored: &[(String, i8)]) -> Vec<String> {
+        let mut symbols: Vec<String> = text.chars().map(String::from).collect();
+        let score = |pair: &[String]| {
+            let joined = pair.concat();
+            scored
+                .iter()
+                .find(|(piece, _)| *piece == joined)
+                .map(|(_, score)| *score)
+        };
+        loop {
+            let scores: Vec<_> = symbols.windows(2).map(score).collect();
+            let Some(best) = scores.iter().flatten().max() else {
+                return symbols;
+            };
+            let Some(left) = scores.iter().position(|score| score.as_ref() == Some(best)) else {
+                return symbols;
+            };
+            let right = symbols.remove(left + 1);
+            symbols[left].push_str(&right);
+        }
+    }
+
+    proptest! {
+        /// Few scores, so that many are equal.
+        #[test]
+        fn merges_as_the_naive_loop(
+            scored in proptest::collection::btree_map("[ab你]{1,4}", 0i8..4, 1..20),
+            text in "[abc你]{0,24}",
+        ) {
+            let scored: Vec<(String, i8)> = scored.into_iter().collect();
+            let pieces: Vec<Piece> = scored
+                .iter()
+                .map(|(text, score)| Piece { text: text.clone(), score: (*score).into(), kind: PieceKind::Normal })
+                .collect();
+            let entries = pieces.iter().zip(0..).map(|(piece, id)| (piece.text.as_bytes(), id));
+            let bpe = Bpe::new(PieceTrie::new(entries.collect()).unwrap(), &pieces);
+            let segments = bpe.segment(&text);
+            let found: Vec<_> = segments.iter().map(|(range, _)| &text[range.clone()]).collect();
+            prop_assert_eq!(&found, &naive(&text, &scored));
+            for (range, id) in segments {
+                let expected = scored.iter().position(|(piece, _)| *piece == text[range.clone()]);
+                prop_assert_eq!(id.map(|id| id as usize), expected);
+            }
+        }
     }
 }

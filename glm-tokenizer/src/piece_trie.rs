@@ -18,14 +18,26 @@ pub(crate) struct PieceTrie {
 }
 
 /// A place in the trie: a byte string that some piece starts with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TrieNode(u32);
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
     first_child: u32,
-    children: u32,
     id: u32,
+    /// Number of children.
+    children: u16,
+    /// Label of the first child, which is most often the only one and then need not be fetched.
+    first_label: u8,
+}
+
+impl Node {
+    const LEAF: Self = Self {
+        first_child: 0,
+        id: NONE,
+        children: 0,
+        first_label: 0,
+    };
 }
 
 /// Two entries have the same bytes.
@@ -49,11 +61,7 @@ impl PieceTrie {
         }
 
         let mut trie = Self {
-            nodes: vec![Node {
-                first_child: 0,
-                children: 0,
-                id: NONE,
-            }],
+            nodes: vec![Node::LEAF],
             labels: vec![0],
             first_bytes: Box::new([NONE; 256]),
         };
@@ -71,13 +79,12 @@ impl PieceTrie {
                     group = rest;
                 }
                 trie.nodes[node].first_child = trie.nodes.len() as u32;
+                if let Some((first, _)) = group.first() {
+                    trie.nodes[node].first_label = first[depth];
+                }
                 for siblings in group.chunk_by(|a, b| a.0[depth] == b.0[depth]) {
                     trie.labels.push(siblings[0].0[depth]);
-                    trie.nodes.push(Node {
-                        first_child: 0,
-                        children: 0,
-                        id: NONE,
-                    });
+                    trie.nodes.push(Node::LEAF);
                     trie.nodes[node].children += 1;
                     next_level.push(siblings);
                 }
@@ -86,7 +93,7 @@ impl PieceTrie {
             level = next_level;
             depth += 1;
         }
-        for child in 1..=trie.nodes[0].children {
+        for child in 1..=u32::from(trie.nodes[0].children) {
             trie.first_bytes[usize::from(trie.labels[child as usize])] = child;
         }
         Ok(trie)
@@ -102,11 +109,14 @@ impl PieceTrie {
         let Node {
             first_child,
             children,
+            first_label,
             ..
         } = self.nodes[node.0 as usize];
-        let labels = &self.labels[first_child as usize..][..children as usize];
-        // Most nodes have one or two children; the bytes after the first of a Chinese character
-        // have up to 64, and there halving pays.
+        if children <= 1 {
+            return (children == 1 && first_label == byte).then_some(TrieNode(first_child));
+        }
+        let labels = &self.labels[first_child as usize..][..usize::from(children)];
+        // The bytes after the first of a Chinese character have up to 64 labels; there halving pays.
         let found = if labels.len() <= 8 {
             labels.iter().position(|&label| label == byte)
         } else {

@@ -118,3 +118,74 @@ impl Unigram {
         segments
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn model(scored: &[(String, f32)]) -> Unigram {
+        let piece = |(text, score): &(String, f32)| Piece {
+            text: text.clone(),
+            score: *score,
+            kind: PieceKind::Normal,
+        };
+        let pieces: Vec<Piece> = scored.iter().map(piece).collect();
+        let entries = pieces
+            .iter()
+            .zip(0..)
+            .map(|(piece, id)| (piece.text.as_bytes(), id));
+        Unigram::new(PieceTrie::new(entries.collect()).unwrap(), &pieces)
+    }
+
+    /// The best sum over all segmentations, each of them tried.
+    fn best_sum(text: &str, scored: &[(String, f32)], unknown: f32) -> f32 {
+        let Some(first) = text.chars().next() else {
+            return 0.0;
+        };
+        let known = scored.iter().filter_map(|(piece, score)| {
+            let rest = text.strip_prefix(piece.as_str())?;
+            Some(score + best_sum(rest, scored, unknown))
+        });
+        let single_known = scored.iter().any(|(piece, _)| piece.chars().eq([first]));
+        let alone =
+            (!single_known).then(|| unknown + best_sum(&text[first.len_utf8()..], scored, unknown));
+        known.chain(alone).fold(f32::MIN, f32::max)
+    }
+
+    /// A run of one character has many segmentations of the same sum; the first one met stays.
+    #[test]
+    fn the_earlier_start_wins_a_tie() {
+        let model = model(&[("a".into(), -1.0), ("aa".into(), -1.5)]);
+        let lengths = |text: &str| -> Vec<usize> {
+            model
+                .segment(text)
+                .into_iter()
+                .map(|(range, _)| range.len())
+                .collect()
+        };
+        assert_eq!(lengths("aaa"), [1, 2]);
+        assert_eq!(lengths("aaaaa"), [1, 2, 2]);
+    }
+
+    proptest! {
+        /// Scores are quarters, so sums are exact.
+        #[test]
+        fn the_sum_is_the_best_there_is(
+            scored in proptest::collection::btree_map("[ab你]{1,3}", -40i8..0, 1..8),
+            text in "[abc你]{0,9}",
+        ) {
+            let scored: Vec<(String, f32)> =
+                scored.into_iter().map(|(piece, score)| (piece, f32::from(score) / 4.0)).collect();
+            let model = model(&scored);
+            let segments = model.segment(&text);
+            let covered: String = segments.iter().map(|(range, _)| &text[range.clone()]).collect();
+            prop_assert_eq!(&covered, &text);
+            let sum: f32 = segments
+                .iter()
+                .map(|(_, id)| id.map_or(model.unknown_score, |id| scored[id as usize].1))
+                .sum();
+            prop_assert_eq!(sum, best_sum(&text, &scored, model.unknown_score));
+        }
+    }
+}
