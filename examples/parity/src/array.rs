@@ -1,0 +1,114 @@
+//! Tensors in host memory, and the ways from a device and from `expected.safetensors` to them.
+
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+
+use crate::error::{Error, Result};
+
+/// A tensor in host memory, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Array<T> {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<T>,
+}
+
+impl<T: Clone> Array<T> {
+    /// An array of one axis.
+    pub(crate) fn vector(values: Vec<T>) -> Self {
+        Self {
+            shape: vec![values.len()],
+            values,
+        }
+    }
+
+    /// Element `index` of the first axis, without what lies before `from` on the next one; `None` outside the array.
+    pub(crate) fn get(&self, index: usize, from: usize) -> Option<Self> {
+        let (&outer, inner) = self.shape.split_first()?;
+        let (&rows, rest) = inner.split_first()?;
+        if index >= outer || from > rows {
+            return None;
+        }
+        let row = rest.iter().product::<usize>();
+        let start = (index * rows + from) * row;
+        let end = (index + 1) * rows * row;
+        let mut shape = vec![rows - from];
+        shape.extend(rest);
+        Some(Self {
+            shape,
+            values: self.values.get(start..end)?.to_vec(),
+        })
+    }
+
+    /// The same values without an outermost axis of length one, where there is one.
+    pub(crate) fn without_batch(mut self) -> Self {
+        if self.shape.first() == Some(&1) {
+            self.shape.remove(0);
+        }
+        self
+    }
+}
+
+/// A float tensor of the device.
+pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Array<f32>> {
+    let shape = tensor.dims().to_vec();
+    let values = read(tensor.try_into_data(), |data| data.try_into_vec::<f32>())?;
+    Ok(Array { shape, values })
+}
+
+/// An integer tensor of the device.
+pub(crate) fn integers<const D: usize>(tensor: Tensor<D, Int>) -> Result<Array<i64>> {
+    let shape = tensor.dims().to_vec();
+    let values = read(tensor.try_into_data(), |data| data.try_into_vec_as::<i64>())?;
+    Ok(Array { shape, values })
+}
+
+/// A boolean tensor of the device, as 0 and 1.
+pub(crate) fn booleans<const D: usize>(tensor: Tensor<D, Bool>) -> Result<Array<i64>> {
+    let shape = tensor.dims().to_vec();
+    let values = read(tensor.try_into_data(), |data| {
+        data.try_into_vec_as::<bool>()
+    })?;
+    Ok(Array {
+        shape,
+        values: values.into_iter().map(i64::from).collect(),
+    })
+}
+
+fn read<T, E: ToString, F: ToString>(
+    data: std::result::Result<TensorData, E>,
+    convert: impl FnOnce(TensorData) -> std::result::Result<Vec<T>, F>,
+) -> Result<Vec<T>> {
+    let failed = |reason: String| Error::Model(glm_core::Error::Execution { reason });
+    convert(data.map_err(|error| failed(error.to_string()))?)
+        .map_err(|error| failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn rows_behind_the_padding() {
+        let array = Array {
+            shape: vec![2, 3, 2],
+            values: (0..12).collect::<Vec<i64>>(),
+        };
+        let row = array.get(1, 2).unwrap();
+        assert_eq!((row.shape, row.values), (vec![1, 2], vec![10, 11]));
+        assert_eq!(array.get(0, 3).unwrap().shape, [0, 2]);
+        assert_eq!(array.get(2, 0), None);
+        assert_eq!(array.get(0, 4), None);
+        assert_eq!(Array::vector(vec![1]).get(0, 0), None);
+    }
+
+    #[test]
+    fn a_batch_of_one_is_taken_off_and_no_other() {
+        let of = |shape: &[usize]| Array {
+            shape: shape.to_vec(),
+            values: vec![0; shape.iter().product()],
+        };
+        assert_eq!(of(&[1, 2, 3]).without_batch().shape, [2, 3]);
+        assert_eq!(of(&[2, 3]).without_batch().shape, [2, 3]);
+    }
+}

@@ -1,0 +1,236 @@
+//! Decoding with the cache, one token at a time: positions, choices and logits of every step.
+
+use burn::tensor::{Int, Tensor, TensorData};
+use glm_core::{
+    Model, TokenId,
+    generate::{GenerationOptions, Sampler},
+    model::PaddingSide,
+    prefix_lm::PrefixLm,
+};
+
+use crate::{
+    array::{Array, floats},
+    check::{ACTIVATIONS, Recorder, close, equal},
+    error::Result,
+    expected::Expected,
+    language_model::missing_row,
+};
+
+/// `incremental.J.*`: greedy decoding with the cache, and the same tokens in one pass without it.
+pub(crate) fn check_incremental(
+    model: &Model,
+    expected: &Expected,
+    index: usize,
+    name: &str,
+    recorder: &mut Recorder<'_>,
+) -> Result<()> {
+    let prefix = format!("incremental.{index}.");
+    let (prompt, [_]) = expected.token_ids(&format!("{prefix}input_ids"))?;
+    let (tokens, [_]) = expected.token_ids(&format!("{prefix}tokens"))?;
+    let decoded = decode(
+        model,
+        &[&prompt.values],
+        std::slice::from_ref(&tokens.values),
+    )?;
+    let [row] = decoded.as_slice() else {
+        return Ok(());
+    };
+
+    let mut record = |suffix: &str, outcome| {
+        recorder.record(
+            format!("{prefix}{suffix}{name}"),
+            format!("incremental.{suffix}"),
+            outcome,
+        );
+    };
+    if expected.has(&format!("{prefix}position_ids")) {
+        let wanted = expected.integers(&format!("{prefix}position_ids"))?;
+        let one_kind = wanted.shape.len() == 1;
+        let found = row.position_ids.clone();
+        record(
+            "position_ids",
+            equal(
+                &if one_kind {
+                    found.without_batch()
+                } else {
+                    found
+                },
+                &wanted,
+            ),
+        );
+    }
+    record("tokens", equal(&Array::vector(row.tokens.clone()), &tokens));
+    record(
+        "logits",
+        close(
+            &row.logits,
+            &expected.floats(&format!("{prefix}logits"))?,
+            ACTIVATIONS,
+        ),
+    );
+    let recomputed = recompute(model, &prompt.values, &tokens.values)?;
+    record(
+        "cached against recomputed",
+        close(&row.logits, &recomputed, ACTIVATIONS),
+    );
+    Ok(())
+}
+
+/// `batch.incremental.*`: the batch decoded together.
+pub(crate) fn check_batch_incremental(
+    model: &Model,
+    expected: &Expected,
+    rows: &[&[TokenId]],
+    recorder: &mut Recorder<'_>,
+) -> Result<()> {
+    let (tokens, [batch, steps]) = expected.token_ids("batch.incremental.tokens")?;
+    if batch != rows.len() {
+        let wanted = format!("[{}, steps]", rows.len());
+        return Err(expected.wrong_tensor(
+            "batch.incremental.tokens",
+            wanted,
+            format!("{:?}", tokens.shape),
+        ));
+    }
+    let tokens: Vec<Vec<TokenId>> = tokens
+        .values
+        .chunks(steps.max(1))
+        .map(<[TokenId]>::to_vec)
+        .collect();
+    let decoded = decode(model, rows, &tokens)?;
+    let logits = expected.floats("batch.incremental.logits")?;
+    let positions = match expected.has("batch.incremental.position_ids") {
+        true => Some(expected.integers("batch.incremental.position_ids")?),
+        false => None,
+    };
+    for (row, (found, tokens)) in decoded.iter().zip(&tokens).enumerate() {
+        let mut record = |suffix: &str, outcome| {
+            let quantity = format!("batch.incremental.{suffix}");
+            recorder.record(format!("{quantity}, row {row}"), quantity, outcome);
+        };
+        if let Some(positions) = &positions {
+            let outcome = match positions.get(row, 0) {
+                Some(wanted) => equal(&found.position_ids, &wanted),
+                None => missing_row(row, positions),
+            };
+            record("position_ids", outcome);
+        }
+        record(
+            "tokens",
+            equal(
+                &Array::vector(found.tokens.clone()),
+                &Array::vector(tokens.clone()),
+            ),
+        );
+        let outcome = match logits.get(row, 0) {
+            Some(wanted) => close(&found.logits, &wanted, ACTIVATIONS),
+            None => missing_row(row, &logits),
+        };
+        record("logits", outcome);
+    }
+    Ok(())
+}
+
+/// What cached decoding of one row gave.
+struct Decoded {
+    logits: Array<f32>,       // [steps, vocab_size]
+    tokens: Vec<TokenId>,     // [steps]
+    position_ids: Array<i64>, // [kinds, steps], of the query token of each step
+}
+
+/// Decodes all rows together. The given tokens are fed, so that one wrong choice does not hide what follows.
+fn decode(model: &Model, rows: &[&[TokenId]], tokens: &[Vec<TokenId>]) -> Result<Vec<Decoded>> {
+    let steps = tokens.first().map_or(0, Vec::len);
+    let vocab_size = model.vocab_size();
+    let mut sampler = Sampler::new(&GenerationOptions::greedy())?;
+    let mut decoded: Vec<Decoded> = model
+        .layouts(rows)?
+        .iter()
+        .zip(rows)
+        .map(|(layout, row)| Decoded {
+            logits: Array {
+                shape: vec![steps, vocab_size],
+                values: Vec::new(),
+            },
+            tokens: Vec::new(),
+            position_ids: decode_positions(layout, row.len(), steps),
+        })
+        .collect();
+    let (mut logits, mut state) = model.prefill(rows)?;
+    for step in 0..steps {
+        let values = floats(logits.clone())?.values;
+        for (decoded, row) in decoded.iter_mut().zip(values.chunks(vocab_size)) {
+            decoded.logits.values.extend_from_slice(row);
+            decoded
+                .tokens
+                .push(sampler.sample(&mut row.to_vec(), &[])?.token);
+        }
+        let fed: Vec<TokenId> = tokens
+            .iter()
+            .filter_map(|row| row.get(step))
+            .copied()
+            .collect();
+        if step + 1 < steps {
+            logits = model.decode(&mut state, &fed)?;
+        }
+    }
+    Ok(decoded)
+}
+
+/// Positions of the last prompt token and of the tokens decoded after it: `[kinds, steps]`.
+fn decode_positions(layout: &PrefixLm, prompt: usize, steps: usize) -> Array<i64> {
+    let mut kinds: Vec<Vec<i64>> = layout
+        .position_ids(prompt)
+        .iter()
+        .map(|positions| {
+            positions
+                .last()
+                .map(|&last| last as i64)
+                .into_iter()
+                .collect()
+        })
+        .collect();
+    for step in 1..steps {
+        for (kind, position) in kinds
+            .iter_mut()
+            .zip(layout.decode_position_ids(prompt + step))
+        {
+            kind.push(position as i64);
+        }
+    }
+    Array {
+        shape: vec![kinds.len(), steps],
+        values: kinds.concat(),
+    }
+}
+
+/// The logits of cached decoding, from one pass over prompt and tokens without a cache: `[steps, vocab_size]`.
+///
+/// Without 2-D positions the official code decodes with other positions than it reads a whole text with; the pass then
+/// takes those of decoding, since it is the cache that is checked here.
+fn recompute(model: &Model, prompt: &[TokenId], tokens: &[TokenId]) -> Result<Array<f32>> {
+    let fed = tokens.len().saturating_sub(1);
+    let ids: Vec<TokenId> = prompt
+        .iter()
+        .chain(tokens.iter().take(fed))
+        .copied()
+        .collect();
+    let rows = [ids.as_slice()];
+    let layouts = model.layouts(&rows)?;
+    let mut input = model.input(&rows, &layouts, PaddingSide::Left);
+    let [_, kinds, len] = input.position_ids.dims();
+    if let (1, [layout]) = (kinds, layouts.as_slice()) {
+        let mut positions = layout.position_ids(prompt.len()).concat();
+        positions
+            .extend((prompt.len() + 1..=len).flat_map(|total| layout.decode_position_ids(total)));
+        let positions: Vec<i64> = positions
+            .into_iter()
+            .map(|position| position as i64)
+            .collect();
+        let data = TensorData::new(positions, [1, 1, len]);
+        input.position_ids = Tensor::<3, Int>::from_data(data, model.device());
+    }
+    let logits = floats(model.forward_observed(input, |_, _| {}))?;
+    let rows = logits.get(0, prompt.len().saturating_sub(1));
+    Ok(rows.unwrap_or(logits))
+}

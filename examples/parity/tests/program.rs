@@ -1,0 +1,159 @@
+//! The program itself: what it prints, and its exit codes.
+
+#![allow(clippy::unwrap_used)] // Also in the functions that run it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../glm-core/tests/golden")
+        .join(name)
+}
+
+fn parity(arguments: &[&Path]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_parity"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(dir.path().join(name), content).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn zero_and_a_line_for_each_check_when_all_pass() {
+    let output = parity(&[&golden("chatglm-6b-tiny-int8")]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 0, "{text}{}", stderr(&output));
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with("PASS")).count(),
+        49
+    );
+    let logits = text
+        .lines()
+        .find(|line| line.contains("single.0.logits"))
+        .unwrap();
+    assert!(
+        logits.contains("max error") && logits.contains("tolerance 1e-4 + 1e-4*|b|"),
+        "{logits}"
+    );
+    assert!(text.ends_with("49 of 49 checks passed\n"), "{text}");
+}
+
+#[test]
+fn one_when_a_check_fails() {
+    let dir = folder(&[]);
+    for file in ["expected.json", "expected.safetensors"] {
+        fs::copy(golden("sampling").join(file), dir.path().join(file)).unwrap();
+    }
+    let path = dir.path().join("expected.json");
+    let mut document: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    document["cases"][0]["kept"] = 1000.into();
+    fs::write(&path, document.to_string()).unwrap();
+
+    // The failure stays, whatever passes after it.
+    let output = parity(&[Path::new("--quiet"), dir.path(), &golden("torch-formats")]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 1, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with("FAIL")).count(),
+        1
+    );
+    assert!(text.contains("tokens are left, expected 1000"), "{text}");
+}
+
+#[test]
+fn two_and_a_sentence_when_a_folder_cannot_be_compared() {
+    let chatglm2 = r#"{"model_type": "chatglm", "multi_query_attention": true}"#;
+    let cases = [
+        (folder(&[]), "has no expected.json"),
+        (
+            folder(&[("expected.json", "{}"), ("config.json", chatglm2)]),
+            "error: not supported yet: ",
+        ),
+        (
+            folder(&[("expected.json", r#"{"base_model": "../x"}"#)]),
+            "error: not supported yet: ",
+        ),
+        (
+            folder(&[("expected.json", r#"{"some": "thing"}"#)]),
+            "error: not supported yet: ",
+        ),
+        (
+            folder(&[("expected.json", r#"{"same_as": "."}"#)]),
+            "must not have this key itself",
+        ),
+        (
+            folder(&[("expected.json", r#"{"files": {}}"#)]),
+            "expected.safetensors",
+        ),
+        (
+            folder(&[("expected.json", "[")]),
+            "does not follow the layout",
+        ),
+    ];
+    for (dir, sentence) in &cases {
+        let output = parity(&[dir.path()]);
+        let text = stderr(&output);
+        assert_eq!(code(&output), 2, "{text}");
+        assert!(text.contains(sentence), "{text}");
+        assert_eq!(stdout(&output), "");
+    }
+    let output = parity(&[Path::new("no/such/folder")]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).starts_with("error: cannot access no/such/folder: "),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn two_when_the_format_asked_for_is_not_there() {
+    let legacy = golden("chatglm-6b-tiny-legacy");
+    let output = parity(&[Path::new("--format=safetensors"), &legacy]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("looked for model.safetensors"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_markdown_table() {
+    let output = parity(&[Path::new("--markdown"), &golden("chatglm-6b-tiny-int4")]);
+    let text = stdout(&output);
+    assert_eq!(code(&output), 0, "{text}");
+    assert!(text.starts_with("### chatglm-6b-tiny-int4\n"), "{text}");
+    // Three prompts in two weight formats.
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("| layer.2 | 6 | ")),
+        "{text}"
+    );
+    assert!(!text.contains("PASS"));
+}
