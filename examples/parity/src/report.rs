@@ -87,7 +87,11 @@ impl Report {
         for row in self.rows() {
             let (error, share, tolerance) = match row.close {
                 Some((error, share, tolerance)) => {
-                    (format!("{error:.1e}"), format!("{share:.3}"), tolerance)
+                    let error = match error {
+                        0.0 => "0".to_owned(),
+                        error => format!("{error:.1e}"),
+                    };
+                    (error, format!("{share:.3}"), tolerance)
                 }
                 None => ("0".to_owned(), String::new(), "equal".to_owned()),
             };
