@@ -18,10 +18,12 @@ use crate::{
 impl LinearOps for Flex {
     fn half_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let weight = weight.to_contiguous();
-        match weight.dtype() {
-            DType::F16 => product(x, weight.shape()[0], Rows::F16(weight.storage::<f16>())),
-            DType::BF16 => product(x, weight.shape()[0], Rows::BF16(weight.storage::<bf16>())),
-            other => panic!("a half weight is f16 or bf16, not {other:?}"),
+        let n = weight.shape()[0];
+        if weight.dtype() == DType::F16 {
+            product(x, n, Rows::F16(weight.storage::<f16>()))
+        } else {
+            assert_eq!(weight.dtype(), DType::BF16, "a half weight is f16 or bf16");
+            product(x, n, Rows::BF16(weight.storage::<bf16>()))
         }
     }
 

@@ -30,3 +30,44 @@ fn unpack_nibbles(packed: Tensor<2, Int>) -> Tensor<2, Int> {
     let negative = nibbles.clone().greater_equal_scalar(8);
     nibbles.clone().mask_where(negative, nibbles - 16)
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device, Distribution, TensorData};
+
+    use super::*;
+
+    fn largest_difference(a: Tensor<2>, b: Tensor<2>) -> f32 {
+        (a - b).abs().max().into_scalar::<f32>()
+    }
+
+    /// The other side is checked against the oracle in `tests/kernels_agree.rs`.
+    #[test]
+    fn equals_the_kernels_of_the_cpu() {
+        let device = Device::flex();
+        let x = Tensor::<2>::random([3, 64], Distribution::Uniform(-1.0, 1.0), &device);
+        let weight = Tensor::<2>::random([7, 64], Distribution::Uniform(-1.0, 1.0), &device);
+        for dtype in [FloatDType::F16, FloatDType::BF16] {
+            let weight = weight.clone().cast(dtype);
+            let own = crate::linear(x.clone(), weight.clone());
+            assert!(largest_difference(own, half_linear(x.clone(), weight)) < 1e-5);
+        }
+
+        let scales = Tensor::<1>::random([7], Distribution::Uniform(0.01, 0.1), &device)
+            .cast(FloatDType::F16);
+        // Every byte value: every code, and every pair of nibbles.
+        let bytes: Vec<u8> = (0..7 * 64).map(|i| (i % 256) as u8).collect();
+        let codes = TensorData::new(
+            bytes.iter().map(|&b| b.cast_signed()).collect::<Vec<i8>>(),
+            [7, 64],
+        );
+        let codes = Tensor::<2, Int>::from_data(codes, (&device, DType::I8));
+        let own = crate::int8_linear(x.clone(), codes.clone(), scales.clone());
+        assert!(largest_difference(own, int8_linear(x.clone(), codes, scales.clone())) < 1e-3);
+
+        let packed = TensorData::new(bytes[..7 * 32].to_vec(), [7, 32]);
+        let packed = Tensor::<2, Int>::from_data(packed, (&device, DType::U8));
+        let own = crate::int4_linear(x.clone(), packed.clone(), scales.clone());
+        assert!(largest_difference(own, int4_linear(x, packed, scales)) < 1e-4);
+    }
+}

@@ -1,4 +1,4 @@
-//! ChatGLM-6B in Rust.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod chat;
@@ -18,3 +18,8 @@ pub use generate::GenerationOptions;
 pub use glm_backends::{DeviceName, set_cpu_threads};
 pub use glm_tokenizer::{GlmTokenizer, TokenId};
 pub use model::Model;
+
+/// Compiles the example in the README of the workspace.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct WorkspaceReadme;

@@ -3,6 +3,7 @@
 
 mod dot;
 
+use glm_quant::Int4Matrix;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
@@ -23,7 +24,13 @@ impl Rows<'_> {
             Self::F16(values) => (values.len(), n * k, n),
             Self::BF16(values) => (values.len(), n * k, n),
             Self::Int8 { codes, scales } => (codes.len(), n * k, scales.len()),
-            Self::Int4 { packed, scales } => (packed.len() * 2, n * k, scales.len()),
+            Self::Int4 { packed, scales } => {
+                assert!(
+                    k.is_multiple_of(2),
+                    "INT4 packs two columns into a byte, {k} is odd"
+                );
+                (packed.len() * 2, n * k, scales.len())
+            }
         };
         assert_eq!(
             stored, expected,
@@ -109,8 +116,8 @@ fn dequantize_int8_row(codes: &[i8], scale: f16, out: &mut [f32]) {
 fn dequantize_int4_row(packed: &[u8], scale: f16, out: &mut [f32]) {
     let scale = scale.to_f32();
     for (byte, out) in packed.iter().zip(out.chunks_exact_mut(2)) {
-        let byte = byte.cast_signed();
-        out[0] = f32::from(byte >> 4) * scale;
-        out[1] = f32::from((byte << 4) >> 4) * scale;
+        let (even, odd) = Int4Matrix::unpack(*byte);
+        out[0] = f32::from(even) * scale;
+        out[1] = f32::from(odd) * scale;
     }
 }

@@ -1,6 +1,6 @@
 //! One question in, one answer out, with the history that both belong to.
 
-use glm_tokenizer::{GlmTokenizer, StreamDecoder};
+use glm_tokenizer::{DecodeOptions, GlmTokenizer, StreamDecoder};
 
 use crate::{
     chat::{PromptStyle, ReplyStream, ResponseRules, Turn},
@@ -98,17 +98,8 @@ impl Model {
         generation.max_length = generation.max_length.min(self.max_sequence_length());
         generation.validate()?;
         let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
-        Ok(StreamedReply {
-            generator: Generator::new(self, &prompt, &generation)?,
-            decoder: tokenizer.stream_decoder(),
-            stop: StopStrings::new(&generation.stop),
-            cleaner: ReplyStream::new(options.response),
-            response: String::new(),
-            query: query.to_owned(),
-            history: history[dropped_turns..].to_vec(),
-            dropped_turns,
-            ended: false,
-        })
+        let turns = History { query, seen: &history[dropped_turns..], dropped_turns };
+        StreamedReply::new(self, tokenizer, &prompt, &generation, options.response, turns)
     }
 
     /// Fills the blank in `text`: `[MASK]` for a few words, `[gMASK]` for a longer passage. Returns what belongs in
@@ -129,17 +120,9 @@ impl Model {
         prompt.push(tokenizer.special_tokens().sop);
         let mut generation = options.generation.clone();
         generation.max_length = generation.max_length.min(self.max_sequence_length());
-        let mut stream = StreamedReply {
-            generator: Generator::new(self, &prompt, &generation)?,
-            decoder: tokenizer.stream_decoder(),
-            stop: StopStrings::new(&generation.stop),
-            cleaner: ReplyStream::new(options.response),
-            response: String::new(),
-            query: text.to_owned(),
-            history: Vec::new(),
-            dropped_turns: 0,
-            ended: false,
-        };
+        let turns = History { query: text, seen: &[], dropped_turns: 0 };
+        let mut stream =
+            StreamedReply::new(self, tokenizer, &prompt, &generation, options.response, turns)?;
         stream.by_ref().try_for_each(|piece| piece.map(drop))?;
         Ok(stream.into_reply().response)
     }
@@ -190,7 +173,34 @@ pub struct StreamedReply<'model> {
     ended: bool,
 }
 
-impl StreamedReply<'_> {
+/// The turns that an answer belongs to.
+struct History<'a> {
+    query: &'a str,
+    seen: &'a [Turn],
+    dropped_turns: usize,
+}
+
+impl<'model> StreamedReply<'model> {
+    fn new(
+        model: &'model Model,
+        tokenizer: &GlmTokenizer,
+        prompt: &[TokenId],
+        generation: &GenerationOptions,
+        rules: ResponseRules,
+        turns: History<'_>,
+    ) -> Result<Self> {
+        Ok(Self {
+            generator: Generator::new(model, prompt, generation)?,
+            decoder: tokenizer.stream_decoder_with(DecodeOptions::default()),
+            stop: StopStrings::new(&generation.stop),
+            cleaner: ReplyStream::new(rules),
+            response: String::new(),
+            query: turns.query.to_owned(),
+            history: turns.seen.to_vec(),
+            dropped_turns: turns.dropped_turns,
+            ended: false,
+        })
+    }
     /// Lets `cancel` end the answer.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {

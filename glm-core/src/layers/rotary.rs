@@ -122,7 +122,7 @@ mod tests {
                 Tensor::<3, Int>::from_data(TensorData::new(ids, [1, positions.len(), 1]), &device);
             let table = RotaryTable::new(ids, head_dim);
             let input = Tensor::from_data(TensorData::new(x.clone(), [1, 1, 1, head_dim]), &device);
-            let rotated = table.rotate(input).into_data().to_vec::<f32>().unwrap();
+            let rotated = table.rotate(input).into_data().try_to_vec::<f32>().unwrap();
             for (found, expected) in rotated.iter().zip(naive(&x, &positions)) {
                 assert!((f64::from(*found) - expected).abs() < 1e-5, "{positions:?}");
             }

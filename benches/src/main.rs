@@ -1,2 +1,0 @@
-//! glm-bench
-fn main() {}
