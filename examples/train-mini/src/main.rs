@@ -65,6 +65,9 @@ pub(crate) struct TrainArgs {
     /// Steps between two saved states
     #[arg(long, default_value_t = 500)]
     save_every: usize,
+    /// Stop after this many steps and save the state; the same command goes on
+    #[arg(long)]
+    max_steps: Option<usize>,
     /// CPU threads (default: one per core)
     #[arg(long)]
     threads: Option<usize>,

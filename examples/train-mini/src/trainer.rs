@@ -32,6 +32,9 @@ use crate::{
     dataset::{Row, batches, read_pairs, rows},
 };
 
+/// Steps between two lines of progress where there is no terminal for a bar.
+const LOG_EVERY: usize = 100;
+
 /// How far a run is, beside the weights and the optimiser's state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Progress {
@@ -85,6 +88,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     bar.set_position(run.progress.step as u64);
     bar.reset_eta();
 
+    let first_step = run.progress.step;
     let mut average_loss = None;
     let (mut seen_tokens, started) = (0usize, Instant::now());
     let seconds_before = run.progress.seconds;
@@ -119,7 +123,17 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         ));
         bar.inc(1);
 
-        let stopping = stop.load(Ordering::Relaxed);
+        if bar.is_hidden() && run.progress.step.is_multiple_of(LOG_EVERY) {
+            eprintln!(
+                "step {}/{total_steps}  loss {smooth:.4}  {:.0} tokens/s",
+                run.progress.step,
+                seen_tokens as f64 / seconds
+            );
+        }
+        let stopping = stop.load(Ordering::Relaxed)
+            || args
+                .max_steps
+                .is_some_and(|max| run.progress.step - first_step >= max);
         if stopping || run.progress.step.is_multiple_of(args.save_every) {
             run.save(&args.run)?;
         }

@@ -1,0 +1,113 @@
+//! Training through the program: the loss falls, and a run that was stopped ends at the same weights.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+const LINES: &str = r#"{"topic":"t","history":[],"prompt":"你好","response":"你好！"}
+{"topic":"t","history":[],"prompt":"hello","response":"Hello!"}
+{"topic":"t","history":[["1","2"]],"prompt":"3","response":"4"}
+{"topic":"t","history":[],"prompt":"a b","response":"c"}
+{"topic":"t","history":[],"prompt":"再见","response":"再见！"}
+"#;
+
+/// A model folder with the mini model's tokenizer and a network of one small layer.
+fn folders(root: &Path) -> (PathBuf, PathBuf) {
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mini-model/chatglm-mini");
+    let (data, model) = (root.join("data"), root.join("model"));
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(&model).unwrap();
+    std::fs::write(data.join("train.jsonl"), LINES).unwrap();
+    std::fs::write(data.join("heldout.jsonl"), LINES).unwrap();
+    std::fs::copy(mini.join("ice_text.model"), model.join("ice_text.model")).unwrap();
+    let config = std::fs::read_to_string(mini.join("config.json")).unwrap();
+    let mut config: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&config).unwrap();
+    for (key, value) in [
+        ("num_layers", 1),
+        ("hidden_size", 32),
+        ("inner_hidden_size", 64),
+        ("num_attention_heads", 2),
+    ] {
+        config.insert(key.to_owned(), value.into());
+    }
+    std::fs::write(
+        model.join("config.json"),
+        serde_json::to_string(&config).unwrap(),
+    )
+    .unwrap();
+    (data, model)
+}
+
+fn run(command: &str, root: &Path, more: &[&str]) -> (bool, String) {
+    let (data, model) = (root.join("data"), root.join("model"));
+    let mut program = Command::new(env!("CARGO_BIN_EXE_train-mini"));
+    program
+        .arg(command)
+        .arg("--data")
+        .arg(data)
+        .arg("--model")
+        .arg(model)
+        .args(more);
+    if command == "train" {
+        let recipe = [
+            "--epochs",
+            "150",
+            "--batch-size",
+            "4",
+            "--warmup",
+            "10",
+            "--learning-rate",
+            "0.01",
+        ];
+        program.arg("--run").arg(root.join("run")).args(recipe);
+    }
+    let output = program.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_stopped_run_ends_at_the_same_weights_and_the_corpus_is_learnt() {
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    folders(whole.path());
+    folders(stopped.path());
+
+    let (ok, log) = run("train", whole.path(), &[]);
+    assert!(ok && log.contains("300 steps"), "{log}");
+    let (ok, log) = run("train", stopped.path(), &["--max-steps", "101"]);
+    assert!(ok && log.contains("stopped at step 101"), "{log}");
+    assert!(!stopped.path().join("model/model.safetensors").exists());
+    let (ok, log) = run("train", stopped.path(), &[]);
+    assert!(ok && log.contains("going on at step 101"), "{log}");
+    let weights = |root: &Path| std::fs::read(root.join("model/model.safetensors")).unwrap();
+    assert!(
+        weights(whole.path()) == weights(stopped.path()),
+        "a resumed run is another run"
+    );
+
+    let (ok, report) = run("evaluate", whole.path(), &[]);
+    assert!(ok, "{report}");
+    let all = report.lines().find(|line| line.starts_with("all")).unwrap();
+    assert!(all.contains("5 of    5"), "{report}");
+}
+
+#[test]
+fn other_flags_than_those_of_the_state_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    folders(root.path());
+    assert!(run("train", root.path(), &["--max-steps", "1"]).0);
+    std::fs::write(root.path().join("data/train.jsonl"), LINES.repeat(3)).unwrap();
+    let (ok, log) = run("train", root.path(), &[]);
+    assert!(!ok && log.contains("is of a run of"), "{log}");
+}
+
+#[test]
+fn a_broken_line_of_the_corpus_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    folders(root.path());
+    std::fs::write(root.path().join("data/train.jsonl"), "{\"topic\":\"t\"}\n").unwrap();
+    let (ok, log) = run("train", root.path(), &[]);
+    assert!(!ok && log.contains("train.jsonl line 1"), "{log}");
+}
