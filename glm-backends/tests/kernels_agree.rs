@@ -1,4 +1,5 @@
 //! Every product against the oracle of `glm-quant`, at all tail lengths.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use glm_quant::{Int4Matrix, Int8Matrix, half::f16, reference};

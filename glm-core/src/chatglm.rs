@@ -264,7 +264,7 @@ impl Mlp {
 /// Written as `x · sigmoid(2u)`, which is the same function: burn computes a tanh five times slower than an
 /// exponential, and a cube as a power.
 fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769_1;
+    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769;
     let cube = x.clone() * x.clone() * x.clone();
     let two_u = (x.clone() + cube * 0.044_715) * TWO_ROOT_TWO_OVER_PI;
     x * activation::sigmoid(two_u)
@@ -286,12 +286,21 @@ mod tests {
     #[test]
     fn gelu_equals_the_official_formula() {
         let values: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.005).collect();
-        let result = gelu(Tensor::<1>::from_floats(values.as_slice(), &Device::default()));
-        for (x, found) in values.iter().zip(result.into_data().try_to_vec::<f32>().unwrap()) {
+        let result = gelu(Tensor::<1>::from_floats(
+            values.as_slice(),
+            &Device::default(),
+        ));
+        for (x, found) in values
+            .iter()
+            .zip(result.into_data().try_to_vec::<f32>().unwrap())
+        {
             let x = f64::from(*x);
             let u = 0.797_884_560_802_865_4 * x * (1.0 + 0.044_715 * x * x);
             let expected = 0.5 * x * (1.0 + u.tanh());
-            assert!((f64::from(found) - expected).abs() < 2e-6, "gelu({x}) = {found}, not {expected}");
+            assert!(
+                (f64::from(found) - expected).abs() < 2e-6,
+                "gelu({x}) = {found}, not {expected}"
+            );
         }
     }
 }

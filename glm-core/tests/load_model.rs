@@ -1,5 +1,6 @@
 //! From a folder to a model: everything that can be wrong with names, shapes, types and values is an error that says
 //! so, before anything large is read.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     collections::BTreeMap,

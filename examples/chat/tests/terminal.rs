@@ -49,7 +49,10 @@ fn assert_ended_well(session: &mut PtySession) {
     session.exp_eof().unwrap();
     // The type of the status is not public in rexpect: `Exited(Pid(123), 0)`.
     let status = format!("{:?}", session.process().wait().unwrap());
-    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+    assert!(
+        status.starts_with("Exited(") && status.ends_with(", 0)"),
+        "{status}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Training through the program: the loss falls, and a run that was stopped ends at the same weights.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::{
     path::{Path, PathBuf},

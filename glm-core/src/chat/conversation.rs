@@ -98,8 +98,19 @@ impl Model {
         generation.max_length = generation.max_length.min(self.max_sequence_length());
         generation.validate()?;
         let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
-        let turns = History { query, seen: &history[dropped_turns..], dropped_turns };
-        StreamedReply::new(self, tokenizer, &prompt, &generation, options.response, turns)
+        let turns = History {
+            query,
+            seen: &history[dropped_turns..],
+            dropped_turns,
+        };
+        StreamedReply::new(
+            self,
+            tokenizer,
+            &prompt,
+            &generation,
+            options.response,
+            turns,
+        )
     }
 
     /// Fills the blank in `text`: `[MASK]` for a few words, `[gMASK]` for a longer passage. Returns what belongs in
@@ -120,9 +131,19 @@ impl Model {
         prompt.push(tokenizer.special_tokens().sop);
         let mut generation = options.generation.clone();
         generation.max_length = generation.max_length.min(self.max_sequence_length());
-        let turns = History { query: text, seen: &[], dropped_turns: 0 };
-        let mut stream =
-            StreamedReply::new(self, tokenizer, &prompt, &generation, options.response, turns)?;
+        let turns = History {
+            query: text,
+            seen: &[],
+            dropped_turns: 0,
+        };
+        let mut stream = StreamedReply::new(
+            self,
+            tokenizer,
+            &prompt,
+            &generation,
+            options.response,
+            turns,
+        )?;
         stream.by_ref().try_for_each(|piece| piece.map(drop))?;
         Ok(stream.into_reply().response)
     }

@@ -1,0 +1,284 @@
+//! Chat over the demonstration model: what holds for any weights.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use glm_core::{
+    Error, GenerationOptions, GlmTokenizer, Model,
+    chat::{ChatOptions, Reply, ResponseRules, Turn},
+    generate::{CancelToken, FinishReason},
+};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mini-model/chatglm-mini")
+}
+
+fn mini() -> (GlmTokenizer, Model) {
+    (
+        GlmTokenizer::from_dir(folder()).unwrap(),
+        glm_core::load(folder()).unwrap(),
+    )
+}
+
+fn greedy(max_new_tokens: usize) -> ChatOptions {
+    let generation = GenerationOptions {
+        max_new_tokens: Some(max_new_tokens),
+        ..GenerationOptions::greedy()
+    };
+    ChatOptions {
+        generation,
+        ..ChatOptions::default()
+    }
+}
+
+fn wild(seed: u64) -> ChatOptions {
+    ChatOptions {
+        generation: GenerationOptions {
+            temperature: 3.0,
+            top_p: 1.0,
+            top_k: 0,
+            seed: Some(seed),
+            max_new_tokens: Some(40),
+            ..GenerationOptions::default()
+        },
+        ..ChatOptions::default()
+    }
+}
+
+#[test]
+fn streamed_pieces_are_the_reply() {
+    let (tokenizer, model) = mini();
+    for seed in 0..20 {
+        for response in [ResponseRules::ChatGlm, ResponseRules::Raw] {
+            let options = ChatOptions {
+                response,
+                ..wild(seed)
+            };
+            let mut stream = model
+                .stream_chat(&tokenizer, "Tell me a story!", &[], &options)
+                .unwrap();
+            let pieces: Vec<String> = stream.by_ref().collect::<Result<_, _>>().unwrap();
+            assert!(pieces.iter().all(|piece| !piece.is_empty()));
+            let streamed = stream.into_reply();
+            assert_eq!(pieces.concat(), streamed.response);
+            let whole = model
+                .chat_with(&tokenizer, "Tell me a story!", &[], &options)
+                .unwrap();
+            assert_eq!(streamed, whole, "the same seed gives the same reply");
+        }
+    }
+}
+
+#[test]
+fn the_last_token_at_the_limit_is_part_of_the_reply() {
+    let (tokenizer, model) = mini();
+    let raw = |options: ChatOptions| ChatOptions {
+        response: ResponseRules::Raw,
+        ..options
+    };
+    let mut longer = String::new();
+    for limit in (1..=12).rev() {
+        let mut options = raw(wild(3));
+        options.generation.max_new_tokens = Some(limit);
+        let reply = model.chat_with(&tokenizer, "x", &[], &options).unwrap();
+        if reply.finish_reason == FinishReason::Length {
+            assert_eq!(reply.completion_tokens, limit);
+        }
+        assert!(
+            longer.is_empty() || longer.starts_with(reply.response.trim_end_matches('\u{fffd}'))
+        );
+        longer = reply.response;
+    }
+}
+
+#[test]
+fn a_turn_joins_the_history_that_was_given() {
+    let (tokenizer, model) = mini();
+    let before = [Turn::new("a", "b")];
+    let Reply {
+        response,
+        history,
+        dropped_turns,
+        ..
+    } = model
+        .chat_with(&tokenizer, "c", &before, &greedy(5))
+        .unwrap();
+    assert_eq!(dropped_turns, 0);
+    assert_eq!(history, [Turn::new("a", "b"), Turn::new("c", response)]);
+}
+
+#[test]
+fn oldest_turns_are_dropped_whole_and_counted() {
+    let (tokenizer, model) = mini();
+    let history: Vec<Turn> = (0..60)
+        .map(|i| Turn::new(format!("question {i}"), "answer ".repeat(4)))
+        .collect();
+    let reply = model
+        .chat_with(&tokenizer, "last", &history, &greedy(20))
+        .unwrap();
+    assert!(
+        reply.dropped_turns > 0 && reply.dropped_turns < 60,
+        "{} dropped",
+        reply.dropped_turns
+    );
+    assert_eq!(
+        reply.history[..reply.history.len() - 1],
+        history[reply.dropped_turns..]
+    );
+    assert!(reply.prompt_tokens + 20 <= model.max_sequence_length());
+    // One turn more would not have left the room that was asked for.
+    let one_more = &history[reply.dropped_turns - 1..];
+    let again = model
+        .chat_with(&tokenizer, "last", one_more, &greedy(20))
+        .unwrap();
+    assert_eq!(again.dropped_turns, 1);
+}
+
+#[test]
+fn a_question_that_cannot_fit_is_an_error() {
+    let (tokenizer, model) = mini();
+    let long = "long ".repeat(600);
+    let error = model
+        .chat_with(&tokenizer, &long, &[], &greedy(5))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::PromptTooLong {
+                max_length: 512,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    // Also behind a history: nothing is dropped in vain.
+    let error = model
+        .chat_with(&tokenizer, &long, &[Turn::new("a", "b")], &greedy(5))
+        .unwrap_err();
+    assert!(matches!(error, Error::PromptTooLong { .. }));
+}
+
+#[test]
+fn text_that_spells_special_tokens_stays_text() {
+    let (tokenizer, model) = mini();
+    let special = tokenizer.special_tokens();
+    for text in ["[gMASK]", "<sop>", "a <eop> b", "[MASK][sMASK]<pad></s>"] {
+        let ids = tokenizer.encode(text);
+        for id in [
+            special.gmask,
+            special.sop,
+            special.eop,
+            special.mask,
+            special.pad,
+        ] {
+            assert!(!ids.contains(&id), "{text} became token {id}");
+        }
+        model
+            .chat_with(&tokenizer, text, &[Turn::new(text, text)], &greedy(2))
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_stop_string_ends_the_reply_before_it() {
+    let (tokenizer, model) = mini();
+    for seed in 0..10 {
+        let mut options = ChatOptions {
+            response: ResponseRules::Raw,
+            ..wild(seed)
+        };
+        let whole = model
+            .chat_with(&tokenizer, "x", &[], &options)
+            .unwrap()
+            .response;
+        let characters: Vec<char> = whole.chars().collect();
+        let stop: String = characters[characters.len() / 3..characters.len() / 3 + 2]
+            .iter()
+            .collect();
+        options.generation.stop = vec![stop.clone()];
+        let reply = model.chat_with(&tokenizer, "x", &[], &options).unwrap();
+        assert_eq!(reply.response, whole.split(&stop).next().unwrap());
+        assert_eq!(reply.finish_reason, FinishReason::StopString);
+    }
+}
+
+#[test]
+fn a_cancelled_reply_keeps_what_was_written() {
+    let (tokenizer, model) = mini();
+    let cancel = CancelToken::new();
+    let mut stream = model
+        .stream_chat(&tokenizer, "x", &[], &wild(1))
+        .unwrap()
+        .with_cancel(cancel.clone());
+    let first = stream.next().unwrap().unwrap();
+    cancel.cancel();
+    let rest: String = stream.by_ref().collect::<Result<_, _>>().unwrap();
+    let reply = stream.into_reply();
+    assert_eq!(reply.response, first + &rest);
+    assert_eq!(reply.finish_reason, FinishReason::Cancelled);
+    assert!(reply.completion_tokens < 40);
+    assert_eq!(reply.history, [Turn::new("x", reply.response.clone())]);
+}
+
+#[test]
+fn blanks_are_filled_and_a_text_without_one_is_an_error() {
+    let (tokenizer, model) = mini();
+    for text in ["今天[MASK]天气", "a [gMASK]"] {
+        model.infill(&tokenizer, text, &greedy(4)).unwrap();
+    }
+    let error = model
+        .infill(&tokenizer, "no blank", &greedy(4))
+        .unwrap_err();
+    assert!(matches!(error, Error::Prompt { .. }), "{error}");
+}
+
+#[test]
+fn bad_options_are_named() {
+    let (tokenizer, model) = mini();
+    for generation in [
+        GenerationOptions {
+            temperature: f64::NAN,
+            ..GenerationOptions::default()
+        },
+        GenerationOptions {
+            top_p: 1.5,
+            ..GenerationOptions::default()
+        },
+        GenerationOptions {
+            max_length: 0,
+            ..GenerationOptions::default()
+        },
+    ] {
+        let options = ChatOptions {
+            generation,
+            ..ChatOptions::default()
+        };
+        let error = model.chat_with(&tokenizer, "x", &[], &options).unwrap_err();
+        assert!(matches!(error, Error::InvalidOption { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_an_error() {
+    let (tokenizer, _) = mini();
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
+    let model = glm_core::load(other).unwrap();
+    let error = model.chat(&tokenizer, "你好", &[]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("does the tokenizer belong to this model"),
+        "{error}"
+    );
+}
+
+#[test]
+fn handles_move_between_threads() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Model>();
+    is_send_and_sync::<GlmTokenizer>();
+    is_send_and_sync::<CancelToken>();
+    fn is_send<T: Send>() {}
+    is_send::<glm_core::chat::StreamedReply<'_>>();
+    is_send::<glm_core::model::DecodeState>();
+}
