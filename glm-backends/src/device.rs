@@ -30,6 +30,8 @@ impl DeviceName {
         match self {
             Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "ndarray")]
+            #[allow(deprecated)]
+            // burn prefers Flex, as we do; the feature is for comparison.
             Self::NdArray => Ok(Device::ndarray()),
             #[cfg(feature = "wgpu")]
             Self::Wgpu(index) => Ok(Device::wgpu(match index {

@@ -187,7 +187,7 @@ pub enum Error {
     Device(#[from] glm_backends::Error),
     /// A prompt that leaves no room for an answer.
     #[error(
-        "the prompt has {tokens} tokens, but `max_length` is {max_length}; shorten the prompt or raise `max_length`"
+        "the prompt has {tokens} tokens and leaves no room for an answer within {max_length}, the smaller of `max_length` and what the model can read; shorten it"
     )]
     PromptTooLong {
         /// Tokens of the prompt, special tokens included.

@@ -14,13 +14,13 @@ const CONFIG: &str = r#"{
 
 #[test]
 fn every_precision_loads_and_gives_a_token() {
-    for (bits, shards) in [("0", 4), ("8", 2), ("4", 2)] {
+    for bits in ["0", "8", "4"] {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("given.json");
         std::fs::write(&config, CONFIG.replace("BITS", bits)).unwrap();
         let out = folder.path().join("checkpoint");
         let status = Command::new(env!("CARGO_BIN_EXE_random-checkpoint"))
-            .args(["--shard-bytes", "25000", "--out"])
+            .args(["--shard-bytes", "15000", "--out"])
             .arg(&out)
             .arg("--config")
             .arg(&config)
@@ -28,7 +28,10 @@ fn every_precision_loads_and_gives_a_token() {
             .unwrap();
         assert!(status.success());
         let written = std::fs::read_dir(&out).unwrap().count();
-        assert!(written >= shards + 2, "{bits} bits: {written} files");
+        assert!(
+            written >= 4,
+            "{bits} bits: not more than one shard in {written} files"
+        );
 
         let files = CheckpointFiles::open(&out).unwrap();
         assert_eq!(

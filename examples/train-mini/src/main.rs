@@ -48,7 +48,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value = "runs/mini")]
     run: PathBuf,
     /// Passes over the corpus
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 30)]
     epochs: usize,
     /// Rows per optimiser step
     #[arg(long, default_value_t = 32)]

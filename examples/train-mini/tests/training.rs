@@ -112,3 +112,24 @@ fn a_broken_line_of_the_corpus_is_named() {
     let (ok, log) = run("train", root.path(), &[]);
     assert!(!ok && log.contains("train.jsonl line 1"), "{log}");
 }
+
+#[test]
+fn the_model_of_the_repository_answers_nine_of_ten_held_out_questions() {
+    let output = Command::new(env!("CARGO_BIN_EXE_train-mini"))
+        .arg("evaluate")
+        .output()
+        .unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    let all = report.lines().find(|line| line.starts_with("all")).unwrap();
+    let numbers: Vec<f64> = all
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [right, questions, percent] = numbers[..] else {
+        panic!("unexpected: {all}")
+    };
+    assert!(
+        questions >= 200.0 && right >= 0.9 * questions && percent >= 90.0,
+        "{all}"
+    );
+}

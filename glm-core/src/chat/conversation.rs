@@ -94,8 +94,7 @@ impl Model {
         history: &[Turn],
         options: &ChatOptions,
     ) -> Result<StreamedReply<'model>> {
-        let mut generation = options.generation.clone();
-        generation.max_length = generation.max_length.min(self.max_sequence_length());
+        let generation = self.within_its_length(options);
         generation.validate()?;
         let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
         let turns = History {
@@ -129,8 +128,7 @@ impl Model {
     ) -> Result<String> {
         let mut prompt = tokenizer.encode_infilling(text);
         prompt.push(tokenizer.special_tokens().sop);
-        let mut generation = options.generation.clone();
-        generation.max_length = generation.max_length.min(self.max_sequence_length());
+        let generation = self.within_its_length(options);
         let turns = History {
             query: text,
             seen: &[],
@@ -146,6 +144,18 @@ impl Model {
         )?;
         stream.by_ref().try_for_each(|piece| piece.map(drop))?;
         Ok(stream.into_reply().response)
+    }
+}
+
+impl Model {
+    /// The options with `max_length` held to the length that the model was trained for.
+    fn within_its_length(&self, options: &ChatOptions) -> GenerationOptions {
+        let generation = options.generation.clone();
+        let max_length = generation.max_length.min(self.max_sequence_length());
+        GenerationOptions {
+            max_length,
+            ..generation
+        }
     }
 }
 

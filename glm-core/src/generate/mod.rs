@@ -170,8 +170,8 @@ impl<'model> Generator<'model> {
                 logits
             }
             Some(state) => {
-                let last = self.tokens.last().copied().into_iter().collect::<Vec<_>>();
-                self.model.decode(state, &last)?
+                let last = self.tokens.len() - 1;
+                self.model.decode(state, &self.tokens[last..])?
             }
         };
         let sampled = self.sampler.sample(&mut to_host(logits)?, &self.tokens)?;
