@@ -147,9 +147,11 @@ pub enum Error {
         found: String,
     },
     /// The model would not fit into memory. Estimated before anything large is read.
-    #[error("not enough memory: {required_gb:.2} GB needed, {available_gb:.2} GB available; close other programs or use an int8 or int4 checkpoint",
-        required_gb = gigabytes(*required), available_gb = gigabytes(*available))]
+    #[error("{} does not fit into memory: {required_gb:.2} GB needed, {available_gb:.2} GB available; close other programs or use an int8 or int4 checkpoint",
+        path.display(), required_gb = gigabytes(*required), available_gb = gigabytes(*available))]
     OutOfMemory {
+        /// The checkpoint, or the file whose next tensor does not fit.
+        path: PathBuf,
         /// Bytes needed.
         required: u64,
         /// Bytes available now.
@@ -263,14 +265,13 @@ mod tests {
                 .starts_with("tensor `t` (layer 3) in m.bin holds NaN")
         );
         let memory = Error::OutOfMemory {
+            path: PathBuf::from("chatglm-6b"),
             required: 13_417_000_000,
             available: 8_000_000_000,
         };
-        assert!(
-            memory
-                .to_string()
-                .contains("13.42 GB needed, 8.00 GB available")
-        );
+        assert!(memory.to_string().starts_with(
+            "chatglm-6b does not fit into memory: 13.42 GB needed, 8.00 GB available"
+        ));
     }
 
     #[test]

@@ -100,8 +100,7 @@ impl Error {
         use glm_core::Error as E;
         match self {
             Self::Model(
-                source @ (E::OutOfMemory { .. }
-                | E::InvalidOption { .. }
+                source @ (E::InvalidOption { .. }
                 | E::Prompt { .. }
                 | E::PromptTooLong { .. }
                 | E::Execution { .. }

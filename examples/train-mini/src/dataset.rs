@@ -6,7 +6,10 @@ use glm_core::{
     GlmTokenizer, TokenId,
     chat::{PromptStyle, Turn},
 };
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::{
+    RngExt, SeedableRng,
+    seq::{IndexedRandom, SliceRandom},
+};
 use rand_pcg::Pcg64;
 use serde::Deserialize;
 
@@ -48,24 +51,76 @@ pub(crate) fn read_pairs(path: &Path) -> Result<Vec<Pair>> {
         .collect()
 }
 
-pub(crate) fn rows(pairs: &[Pair], tokenizer: &GlmTokenizer) -> Vec<Row> {
+/// How a run's rows and their order are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draws {
+    pub(crate) seed: u64,
+    /// At most this many turns about something else go before a row.
+    pub(crate) random_turns: usize,
+    /// A row with such turns is at most this many tokens long.
+    pub(crate) max_length: usize,
+}
+
+impl Draws {
+    /// A function of the seed and the epoch alone, so that a resumed run draws what it would have drawn.
+    fn generator(&self, epoch: usize) -> Pcg64 {
+        Pcg64::seed_from_u64(self.seed.wrapping_mul(1 << 20).wrapping_add(epoch as u64))
+    }
+}
+
+/// The rows of one epoch, in the order of `pairs`. Each stands behind a random number of whole turns of other pairs: a
+/// conversation goes on after a change of subject, and its last question is the one to answer.
+pub(crate) fn rows(
+    pairs: &[Pair],
+    tokenizer: &GlmTokenizer,
+    draws: Draws,
+    epoch: usize,
+) -> Vec<Row> {
+    let mut rng = draws.generator(epoch);
+    let openings: Vec<&Pair> = pairs
+        .iter()
+        .filter(|pair| pair.history.is_empty())
+        .collect();
     pairs
         .iter()
         .map(|pair| {
-            let prompt = PromptStyle::ChatGlm.build_prompt(&pair.history, &pair.prompt);
-            let mut ids = tokenizer.with_special_tokens(tokenizer.encode(&prompt));
-            let first_label = ids.len() - 1;
-            ids.extend(tokenizer.encode(&pair.response));
-            ids.push(tokenizer.special_tokens().eop);
-            Row { ids, first_label }
+            let mut row = Row::new(&pair.history, pair, tokenizer);
+            let mut history = pair.history.clone();
+            for _ in 0..rng.random_range(0..=draws.random_turns) {
+                let Some(other) = openings.choose(&mut rng) else {
+                    break;
+                };
+                history.insert(0, Turn::new(&other.prompt, &other.response));
+                let longer = Row::new(&history, pair, tokenizer);
+                if longer.ids.len() > draws.max_length {
+                    break;
+                }
+                row = longer;
+            }
+            row
         })
         .collect()
 }
 
-/// The batches of one epoch, as indices into `rows`: a function of the seed and the epoch alone, so that a resumed
-/// run goes on with the batches it would have had.
-pub(crate) fn batches(rows: &[Row], batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
-    let mut rng = Pcg64::seed_from_u64(seed.wrapping_mul(1 << 20).wrapping_add(epoch as u64));
+impl Row {
+    fn new(history: &[Turn], pair: &Pair, tokenizer: &GlmTokenizer) -> Self {
+        let prompt = PromptStyle::ChatGlm.build_prompt(history, &pair.prompt);
+        let mut ids = tokenizer.with_special_tokens(tokenizer.encode(&prompt));
+        let first_label = ids.len() - 1;
+        ids.extend(tokenizer.encode(&pair.response));
+        ids.push(tokenizer.special_tokens().eop);
+        Self { ids, first_label }
+    }
+}
+
+/// The batches of one epoch, as indices into its rows.
+pub(crate) fn batches(
+    rows: &[Row],
+    batch_size: usize,
+    draws: Draws,
+    epoch: usize,
+) -> Vec<Vec<usize>> {
+    let mut rng = draws.generator(epoch);
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.shuffle(&mut rng);
     for stretch in order.chunks_mut(batch_size * SORTED_BATCHES) {

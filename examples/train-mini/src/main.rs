@@ -59,6 +59,12 @@ pub(crate) struct TrainArgs {
     /// Steps until the peak learning rate
     #[arg(long, default_value_t = 200)]
     warmup: usize,
+    /// Put up to this many turns of other pairs before each row, drawn anew in every pass
+    #[arg(long, default_value_t = 0)]
+    random_turns: usize,
+    /// Start from the weights in the model folder instead of random ones
+    #[arg(long)]
+    from_model: bool,
     /// Seed of the initial weights and of the order of the rows
     #[arg(long, default_value_t = 1)]
     seed: u64,

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result, TrainArgs,
-    dataset::{Row, batches, read_pairs, rows},
+    dataset::{Draws, Row, batches, read_pairs, rows},
 };
 
 /// Steps between two lines of progress where there is no terminal for a bar.
@@ -41,6 +41,13 @@ struct Progress {
     step: usize,
     total_steps: usize,
     seconds: f64,
+}
+
+/// What one pass over the corpus reads.
+#[derive(Default)]
+struct Epoch {
+    rows: Vec<Row>,
+    batches: Vec<Vec<usize>>,
 }
 
 struct Run {
@@ -60,21 +67,22 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         return Err("the demonstration model is a ChatGLM-6B".into());
     };
     let tokenizer = GlmTokenizer::from_dir(&args.folders.model)?;
-    let rows = rows(
-        &read_pairs(&args.folders.data.join("train.jsonl"))?,
-        &tokenizer,
-    );
-    let tokens: usize = rows.iter().map(|row| row.ids.len()).sum();
-    let steps_per_epoch = rows.len().div_ceil(args.batch_size);
+    let pairs = read_pairs(&args.folders.data.join("train.jsonl"))?;
+    let steps_per_epoch = pairs.len().div_ceil(args.batch_size);
     let total_steps = steps_per_epoch * args.epochs;
+    let draws = Draws {
+        seed: args.seed,
+        random_turns: args.random_turns,
+        max_length: config.max_sequence_length,
+    };
 
     let device = Device::flex();
     device.seed(args.seed);
     let device = device.autodiff();
     let mut run = Run::start_or_resume(args, &config, total_steps, &device)?;
     eprintln!(
-        "{} rows, {tokens} tokens, {} parameters, {total_steps} steps",
-        rows.len(),
+        "{} pairs, {} parameters, {total_steps} steps",
+        pairs.len(),
         run.network.num_params()
     );
 
@@ -92,18 +100,20 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     let mut average_loss = None;
     let (mut seen_tokens, started) = (0usize, Instant::now());
     let seconds_before = run.progress.seconds;
-    let mut epoch_batches = (usize::MAX, Vec::new());
+    let mut current = Epoch::default();
     while run.progress.step < total_steps {
         let (epoch, index) = (
             run.progress.step / steps_per_epoch,
             run.progress.step % steps_per_epoch,
         );
-        if epoch_batches.0 != epoch {
-            epoch_batches = (epoch, batches(&rows, args.batch_size, args.seed, epoch));
+        if index == 0 || current.batches.is_empty() {
+            let rows = rows(&pairs, &tokenizer, draws, epoch);
+            let batches = batches(&rows, args.batch_size, draws, epoch);
+            current = Epoch { rows, batches };
         }
-        let batch: Vec<&Row> = epoch_batches.1[index]
+        let batch: Vec<&Row> = current.batches[index]
             .iter()
-            .map(|&row| &rows[row])
+            .map(|&row| &current.rows[row])
             .collect();
         let loss = run.step(
             &batch,
@@ -166,8 +176,17 @@ impl Run {
         total_steps: usize,
         device: &Device,
     ) -> Result<Self> {
+        let mut network = ChatGlm::random(config, device);
+        if args.from_model {
+            let weights = glm_core::load(&args.folders.model)?
+                .network()
+                .clone()
+                .into_record();
+            // From f16 as stored to the f32 of the random weights: a step is too small for f16.
+            network = network.load_record(weights.cast_to_module_dtype());
+        }
         let mut run = Self {
-            network: ChatGlm::random(config, device),
+            network,
             optimizer: AdamWConfig::new()
                 .with_weight_decay(0.01)
                 .with_beta_2(0.98)

@@ -61,6 +61,8 @@ fn run(command: &str, root: &Path, more: &[&str]) -> (bool, String) {
             "10",
             "--learning-rate",
             "0.01",
+            "--random-turns",
+            "1",
         ];
         program.arg("--run").arg(root.join("run")).args(recipe);
     }

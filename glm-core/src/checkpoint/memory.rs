@@ -3,6 +3,8 @@
 //! A model that does not fit is killed by the system minutes into loading, without a word. An error before
 //! the first tensor is kinder.
 
+use std::path::Path;
+
 use sysinfo::{MemoryRefreshKind, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::error::{Error, Result};
@@ -38,21 +40,22 @@ fn control_group(system: &mut System) -> Option<u64> {
     Some(limits.total_memory.saturating_sub(limits.rss))
 }
 
-/// [`Error::OutOfMemory`] when `required` bytes are more than this process can still take. Where the system
-/// does not tell, everything fits.
-pub(crate) fn check_fits(required: u64) -> Result<()> {
+/// [`Error::OutOfMemory`] when what is at `path` needs `required` bytes and this process can take fewer. Where
+/// the system does not tell, everything fits.
+pub(crate) fn check_fits(path: &Path, required: u64) -> Result<()> {
     match available_memory() {
-        Some(available) => check_fits_in(required, available),
+        Some(available) => check_fits_in(path, required, available),
         None => Ok(()),
     }
 }
 
 /// [`Error::OutOfMemory`] when `required` is more than `available`, both in bytes.
-pub(crate) fn check_fits_in(required: u64, available: u64) -> Result<()> {
+pub(crate) fn check_fits_in(path: &Path, required: u64, available: u64) -> Result<()> {
     if required <= available {
         Ok(())
     } else {
         Err(Error::OutOfMemory {
+            path: path.to_path_buf(),
             required,
             available,
         })
@@ -65,12 +68,13 @@ mod tests {
 
     #[test]
     fn the_last_byte_decides() {
-        assert!(check_fits_in(8, 8).is_ok());
+        assert!(check_fits_in(Path::new("x"), 8, 8).is_ok());
         assert!(matches!(
-            check_fits_in(9, 8),
+            check_fits_in(Path::new("x"), 9, 8),
             Err(Error::OutOfMemory {
                 required: 9,
-                available: 8
+                available: 8,
+                ..
             })
         ));
     }
@@ -79,7 +83,7 @@ mod tests {
     fn this_machine_has_some_memory_but_not_all_of_it() {
         let available = available_memory().expect("tests run on systems that tell");
         assert!(available > 1 << 20, "{available}");
-        assert!(check_fits(1 << 20).is_ok());
-        assert!(check_fits(u64::MAX).is_err());
+        assert!(check_fits(Path::new("x"), 1 << 20).is_ok());
+        assert!(check_fits(Path::new("x"), u64::MAX).is_err());
     }
 }

@@ -76,7 +76,7 @@ impl<'files, 'progress> WeightReader<'files, 'progress> {
             .get(LM_HEAD)
             .filter(|_| config.tie_word_embeddings)
             .map_or(0, stored_bytes);
-        memory::check_fits(bytes_total - head + largest)?;
+        memory::check_fits(files.path(), bytes_total - head + largest)?;
         Ok(Self {
             files,
             device,

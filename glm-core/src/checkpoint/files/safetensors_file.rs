@@ -151,6 +151,7 @@ impl SafetensorsFile {
             .filter(|length| Vec::<u8>::new().try_reserve_exact(*length).is_ok())
             .map(|length| vec![0; length])
             .ok_or_else(|| Error::OutOfMemory {
+                path: self.path.clone(),
                 required: length,
                 available: available_memory().unwrap_or(0),
             })
