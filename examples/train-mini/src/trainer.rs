@@ -73,7 +73,8 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     let draws = Draws {
         seed: args.seed,
         random_turns: args.random_turns,
-        max_length: config.max_sequence_length,
+        // The chat keeps the last quarter free for the answer.
+        max_length: config.max_sequence_length / 4 * 3,
     };
 
     let device = Device::flex();
