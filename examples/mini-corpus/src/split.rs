@@ -160,7 +160,7 @@ fn example(intent: &Intent, prompt: String) -> Example {
 /// normaliser makes no difference between full-width and ASCII punctuation.
 fn seen_key(example: &Example) -> (Vec<(String, String)>, String) {
     let (history, prompt) = example.key();
-    (history, crate::round_trip::normalise(&prompt))
+    (history, crate::normalise::normalise(&prompt))
 }
 
 /// A fixed, well-mixed number for `index` (the finaliser of SplitMix64).

@@ -198,6 +198,11 @@ impl Run {
                 seconds: 0.0,
             },
         };
+        let old = args.run.with_extension("old");
+        if !args.run.exists() && old.exists() {
+            // Stopped between the two renames of `save`: this is the last whole state.
+            std::fs::rename(&old, &args.run)?;
+        }
         let progress = args.run.join("progress.json");
         if !progress.exists() {
             std::fs::create_dir_all(&args.run)?;

@@ -74,9 +74,7 @@ impl Model {
         history: &[Turn],
         options: &ChatOptions,
     ) -> Result<Reply> {
-        let mut stream = self.stream_chat(tokenizer, query, history, options)?;
-        stream.by_ref().try_for_each(|piece| piece.map(drop))?;
-        Ok(stream.into_reply())
+        self.stream_chat(tokenizer, query, history, options)?.run()
     }
 
     /// Answers `query` piece by piece. The pieces together are exactly the response of
@@ -134,7 +132,7 @@ impl Model {
             seen: &[],
             dropped_turns: 0,
         };
-        let mut stream = StreamedReply::new(
+        let stream = StreamedReply::new(
             self,
             tokenizer,
             &prompt,
@@ -142,8 +140,7 @@ impl Model {
             options.response,
             turns,
         )?;
-        stream.by_ref().try_for_each(|piece| piece.map(drop))?;
-        Ok(stream.into_reply().response)
+        Ok(stream.run()?.response)
     }
 }
 
@@ -269,6 +266,12 @@ impl<'model> StreamedReply<'model> {
             seed: self.generator.seed(),
             invalid_scores: self.generator.invalid_scores(),
         }
+    }
+
+    /// Writes the answer to its end.
+    fn run(mut self) -> Result<Reply> {
+        self.by_ref().try_for_each(|piece| piece.map(drop))?;
+        Ok(self.into_reply())
     }
 
     /// Everything still held back.

@@ -158,6 +158,9 @@ pub(super) mod tests {
 
     #[test]
     fn punctuation_follows_its_neighbours() {
+        let clean = |text| process_response(text, ResponseRules::ChatGlm);
+        assert_eq!(clean("你好!我是Mini,你呢?"), "你好！我是Mini，你呢？");
+        assert_eq!(clean(" Yes, really! "), "Yes, really!");
         for (raw, processed) in [
             ("好,a", "好，a"),
             ("a,好", "a，好"),
