@@ -11,7 +11,7 @@ use burn_flex::{FlexTensor, Layout};
 use half::{bf16, f16};
 
 use crate::{
-    cpu::{Rows, matmul_rows},
+    cpu::half_rows::{Rows, matmul_rows},
     linear_ops::LinearOps,
 };
 

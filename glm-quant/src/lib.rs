@@ -4,6 +4,7 @@
 mod error;
 mod int4;
 mod int8;
+mod packed;
 pub mod reference;
 mod rounding;
 
@@ -11,3 +12,4 @@ pub use error::{Error, Result};
 pub use half;
 pub use int4::Int4Matrix;
 pub use int8::Int8Matrix;
+pub use packed::{BLOCK_ROWS, Bits, COLUMN_ALIGNMENT, GroupSize, PackedLayout, PackedMatrix};

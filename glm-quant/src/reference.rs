@@ -4,7 +4,7 @@
 //! may differ by its own roundings, never by more. Slow by intent.
 
 use crate::error::{Error, Result, check_length};
-use crate::{Int4Matrix, Int8Matrix};
+use crate::{Int4Matrix, Int8Matrix, PackedMatrix};
 
 /// `activations · weightᵀ + bias` with INT8 weights.
 ///
@@ -45,6 +45,18 @@ pub fn int4_linear(
         bias,
         |row, out| weight.dequantize_row(row, out),
     )
+}
+
+/// `activations · weightᵀ + bias` with packed weights. Shapes and errors as [`int8_linear`].
+pub fn packed_linear(
+    activations: &[f32],
+    weight: &PackedMatrix,
+    bias: Option<&[f32]>,
+) -> Result<Vec<f32>> {
+    let layout = weight.layout();
+    linear(activations, layout.rows, layout.cols, bias, |row, out| {
+        weight.dequantize_row(row, out)
+    })
 }
 
 fn linear(
