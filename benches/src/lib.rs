@@ -1,1 +1,16 @@
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod arguments;
+mod calendar;
+mod error;
+pub mod machine;
+mod matrices;
+pub mod measurement;
+pub mod model_source;
+mod peak_memory;
+pub mod report;
+pub mod statistics;
+pub mod table;
+
+pub use error::Error;

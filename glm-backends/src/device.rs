@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use burn::tensor::Device;
 
-use crate::Error;
+use crate::{Error, cpu::pool};
 
 /// A device as users write it: `cpu`, `ndarray`, `wgpu`, `wgpu:1`, `cuda:0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,15 +91,14 @@ impl FromStr for DeviceName {
     }
 }
 
-/// Sets how many threads the CPU backend uses, for the whole process; without it, one per core.
+/// Sets how many threads the CPU backend uses, those of the kernels and those of burn, for the whole process; without it,
+/// one per core.
 ///
 /// # Errors
 /// [`Error::Threads`] for zero, and when the threads already run: call it before the first tensor is made.
 pub fn set_cpu_threads(threads: usize) -> Result<(), Error> {
     let refuse = |reason: String| Error::Threads { threads, reason };
-    if threads == 0 {
-        return Err(refuse("at least one is needed".to_owned()));
-    }
+    pool::set_threads(threads).map_err(|error| refuse(error.to_string()))?;
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "tensor")]
+mod block_ops;
 pub mod cpu;
 #[cfg(feature = "tensor")]
 mod device;
@@ -10,11 +12,22 @@ mod flex;
 #[cfg(feature = "tensor")]
 mod linear_ops;
 #[cfg(feature = "tensor")]
+mod mapped_file;
+#[cfg(feature = "tensor")]
+mod packed_weight;
+#[cfg(feature = "tensor")]
 mod portable;
 
+#[cfg(feature = "tensor")]
+pub use block_ops::{attention, gelu, scaled_add};
+pub use cpu::{Activations, CachePrecision};
 #[cfg(feature = "tensor")]
 pub use device::{DeviceName, set_cpu_threads};
 #[cfg(feature = "tensor")]
 pub use error::Error;
 #[cfg(feature = "tensor")]
-pub use linear_ops::{int4_linear, int8_linear, linear};
+pub use linear_ops::{has_own_kernels, linear};
+#[cfg(feature = "tensor")]
+pub use mapped_file::MappedFile;
+#[cfg(feature = "tensor")]
+pub use packed_weight::PackedWeight;

@@ -1,8 +1,9 @@
 //! Every product against the oracle of `glm-quant`, at all tail lengths.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
-use glm_quant::{Int4Matrix, Int8Matrix, half::f16, reference};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
+use glm_backends::{Activations, PackedWeight};
+use glm_quant::{Bits, Int4Matrix, Int8Matrix, PackedMatrix, half::f16, reference};
 use proptest::prelude::*;
 
 /// f32 sums of up to 200 products of values below 1 in magnitude.
@@ -22,16 +23,6 @@ fn close(found: Tensor<2>, expected: &[f32]) -> Result<(), TestCaseError> {
 
 fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values.to_vec(), shape), &Device::flex())
-}
-
-fn ints(values: TensorData) -> Tensor<2, Int> {
-    let dtype = values.dtype();
-    Tensor::from_data(values, (&Device::flex(), dtype))
-}
-
-fn halves(values: &[f16]) -> Tensor<1> {
-    let data = TensorData::new(values.to_vec(), [values.len()]);
-    Tensor::from_data(data, (&Device::flex(), DType::F16))
 }
 
 /// `m` rows of `k` activations and `n` rows of `k` weights; `k` is even, for INT4.
@@ -76,19 +67,25 @@ proptest! {
     }
 
     #[test]
-    fn int8_weights(Case { m, n, k, x, weight } in cases()) {
-        let matrix = Int8Matrix::quantize_f16(n, k, &weight).unwrap();
-        let expected = reference::int8_linear(&x, &matrix, None).unwrap();
-        let codes = ints(TensorData::new(matrix.codes().to_vec(), [n, k]));
-        close(glm_backends::int8_linear(tensor(&x, [m, k]), codes, halves(matrix.scales())), &expected)?;
-    }
-
-    #[test]
-    fn int4_weights(Case { m, n, k, x, weight } in cases()) {
-        let matrix = Int4Matrix::quantize_f16(n, k, &weight).unwrap();
-        let expected = reference::int4_linear(&x, &matrix, None).unwrap();
-        let packed = ints(TensorData::new(matrix.packed().to_vec(), [n, k / 2]));
-        close(glm_backends::int4_linear(tensor(&x, [m, k]), packed, halves(matrix.scales())), &expected)?;
+    fn packed_weights(Case { m, n, k, x, weight } in cases(), bits in prop_oneof![Just(Bits::Four), Just(Bits::Eight)]) {
+        let matrix = match bits {
+            Bits::Eight => PackedMatrix::from_int8(&Int8Matrix::quantize_f16(n, k, &weight).unwrap()),
+            Bits::Four => PackedMatrix::from_int4(&Int4Matrix::quantize_f16(n, k, &weight).unwrap()),
+        }.unwrap();
+        let bias: Vec<f32> = (0..n).map(|row| row as f32 * 0.125 - 1.0).collect();
+        let expected = reference::packed_linear(&x, &matrix, Some(&bias)).unwrap();
+        let rows: Vec<f32> = (0..n).rev().flat_map(|row| {
+            let mut out = vec![0.0; k];
+            matrix.dequantize_row(row, &mut out).unwrap();
+            out
+        }).collect();
+        let weight = PackedWeight::from_matrix(matrix, &Device::flex());
+        let y = weight.linear(tensor(&x, [m, k]), Some(tensor(&bias, [n])), Activations::Float32);
+        close(y, &expected)?;
+        let ids: Vec<i32> = (0..n as i32).rev().collect();
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [n]), &Device::flex());
+        let found = weight.select_rows(ids).into_data().try_to_vec::<f32>().unwrap();
+        prop_assert_eq!(found, rows);
     }
 }
 

@@ -12,28 +12,26 @@
 use burn::{
     module::{Initializer, Module},
     nn::{LayerNorm, LayerNormConfig},
-    tensor::{Bool, Device, Int, Tensor, activation, assert_shape, s},
+    tensor::{Device, Int, Tensor, assert_shape},
 };
+use glm_backends::{Activations, gelu, scaled_add};
 
 use crate::{
+    attention_mask::AttentionMask,
     config::ChatGlmConfig,
     kv_cache::KvCache,
-    layers::{embedding::TokenEmbedding, linear::GlmLinear, rotary::RotaryTable},
+    layers::{
+        attention::AttentionContext, embedding::TokenEmbedding, linear::GlmLinear,
+        rotary::RotaryTable,
+    },
 };
 
 /// `√(2 · 28)`. The official code never passes the number of layers to its blocks, so this is the residual's weight
 /// whatever `num_layers` is.
-const ALPHA: f64 = 7.483_314_773_547_883;
-
-/// What a masked score is set to before it is scaled by the layer's number. Finite, so that a row of padding with
-/// nothing to attend to is uniform instead of NaN.
-const MASKED_SCORE: f32 = -10_000.0;
+const ALPHA: f32 = 7.483_314_8;
 
 /// Standard deviation of the weights of a model to be trained.
 const INIT_STD: f64 = 0.02;
-
-/// Queries that attend at a time: bounds the scores of a long prompt to `heads × 256 × seq`.
-const QUERY_BLOCK: usize = 256;
 
 /// ChatGLM-6B without tokenizer, sampler or files.
 #[derive(Module, Debug)]
@@ -91,13 +89,31 @@ impl ChatGlm {
         }
     }
 
+    /// How the kernels take the input of quantised weights, for every layer.
+    pub fn set_activations(&mut self, activations: Activations) {
+        self.word_embeddings.set_activations(activations);
+        if let Some(lm_head) = &mut self.lm_head {
+            lm_head.set_activations(activations);
+        }
+        for layer in &mut self.layers {
+            for linear in [
+                &mut layer.attention.query_key_value,
+                &mut layer.attention.dense,
+                &mut layer.mlp.dense_h_to_4h,
+                &mut layer.mlp.dense_4h_to_h,
+            ] {
+                linear.set_activations(activations);
+            }
+        }
+    }
+
     /// Logits of every position, for the tokens that follow it.
     ///
     /// # Shapes
     /// - `input_ids`: `[batch, seq]`; the tokens behind those in `cache`
     /// - `position_ids`: `[batch, 2, seq]` (position and block position), or `[batch, 1, seq]` for a model without
     ///   2-D positions; see [`crate::prefix_lm::PrefixLm`]
-    /// - `attention_mask`: `[batch, 1, seq, cached + seq]`, true where a query must not look; none hides nothing
+    /// - `attention_mask`: one span for each row
     /// - result: `[batch, seq, vocab_size]`, f32
     ///
     /// # Panics
@@ -106,7 +122,7 @@ impl ChatGlm {
         &self,
         input_ids: Tensor<2, Int>,
         position_ids: Tensor<3, Int>,
-        attention_mask: Option<Tensor<4, Bool>>,
+        attention_mask: &AttentionMask,
         cache: &mut KvCache,
     ) -> Tensor<3> {
         let hidden_states =
@@ -120,18 +136,19 @@ impl ChatGlm {
         &self,
         input_ids: Tensor<2, Int>,
         position_ids: Tensor<3, Int>,
-        attention_mask: Option<Tensor<4, Bool>>,
+        attention_mask: &AttentionMask,
         cache: &mut KvCache,
         mut observe: impl FnMut(Stage, &Tensor<3>),
     ) -> Tensor<3> {
         let [batch, seq] = input_ids.dims();
         assert_shape!(position_ids, [batch, _, seq]);
         let rotary = RotaryTable::new(position_ids, self.head_dim);
+        let attention = AttentionContext::new(rotary, attention_mask, cache.len(), seq);
 
         let mut x = self.word_embeddings.forward(input_ids); // [batch, seq, hidden_size]
         observe(Stage::Embedding, &x);
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, &rotary, attention_mask.as_ref(), cache);
+            x = layer.forward(x, &attention, cache);
             observe(Stage::Layer(index), &x);
         }
         cache.advance(seq);
@@ -160,21 +177,27 @@ pub(crate) struct GlmBlock {
 }
 
 impl GlmBlock {
-    fn forward(
+    pub(crate) fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &RotaryTable,
-        mask: Option<&Tensor<4, Bool>>,
+        attention: &AttentionContext<'_>,
         cache: &mut KvCache,
     ) -> Tensor<3> {
         let a = self.input_layernorm.forward(x);
-        let x = a.clone() * ALPHA + self.attention.forward(a, rotary, mask, cache);
+        let x = scaled_add(
+            ALPHA,
+            a.clone(),
+            self.attention.forward(a, attention, cache),
+        );
         let b = self.post_attention_layernorm.forward(x);
-        b.clone() * ALPHA + self.mlp.forward(b)
+        scaled_add(ALPHA, b.clone(), self.mlp.forward(b))
     }
 }
 
-/// Attention whose scores are kept small by the layer's number until the softmax.
+/// Attention of all heads, with its two projections.
+///
+/// The official code divides the scores by the layer's number and multiplies them by it again before the softmax, which
+/// keeps them in the range of fp16. In f32 that cancels, and is left out.
 #[derive(Module, Debug)]
 pub(crate) struct SelfAttention {
     /// Output rows by head: `[heads][q | k | v][head_dim]`.
@@ -188,60 +211,12 @@ impl SelfAttention {
     fn forward(
         &self,
         x: Tensor<3>,
-        rotary: &RotaryTable,
-        mask: Option<&Tensor<4, Bool>>,
+        attention: &AttentionContext<'_>,
         cache: &mut KvCache,
     ) -> Tensor<3> {
-        let [batch, seq, hidden_size] = x.dims();
-        let heads = self.num_attention_heads;
-        let head_dim = hidden_size / heads;
-
-        let qkv = self
-            .query_key_value
-            .forward(x)
-            .reshape([batch, seq, heads, 3 * head_dim])
-            .swap_dims(1, 2); // [batch, heads, seq, 3 * head_dim]
-        let part = |index: usize| qkv.clone().narrow(3, index * head_dim, head_dim);
-        let query = rotary.rotate(part(0)); // [batch, heads, seq, head_dim]
-        let (key, value) = cache.append(self.layer, rotary.rotate(part(1)), part(2)); // [batch, heads, total, head_dim]
-
-        let context = self.attend(query, key, value, mask);
-        let context = context.swap_dims(1, 2).reshape([batch, seq, hidden_size]);
+        let qkv = self.query_key_value.forward(x); // [batch, seq, heads * 3 * head_dim]
+        let context = attention.attend(self.layer, qkv, self.num_attention_heads, cache);
         self.dense.forward(context)
-    }
-
-    /// `softmax(q·kᵀ / √head_dim)·v`, a block of queries at a time.
-    fn attend(
-        &self,
-        query: Tensor<4>,
-        key: Tensor<4>,
-        value: Tensor<4>,
-        mask: Option<&Tensor<4, Bool>>,
-    ) -> Tensor<4> {
-        let [_, _, seq, head_dim] = query.dims();
-        // Official: divide by the layer's number here, multiply by it before the softmax, so that f16 scores of deep
-        // layers do not overflow. Masked scores are thus -10000 times the layer's number.
-        let layer_scale = (self.layer + 1) as f64;
-        let query = query / ((head_dim as f64).sqrt() * layer_scale);
-        let key = key.transpose(); // [batch, heads, head_dim, total]
-
-        let block = |start: usize| {
-            let rows = start..(start + QUERY_BLOCK).min(seq);
-            let query = query.clone().slice(s![.., .., rows.clone(), ..]);
-            let mut scores = query.matmul(key.clone()); // [batch, heads, rows, total]
-            if let Some(mask) = mask {
-                let mask = mask
-                    .clone()
-                    .slice(s![.., .., rows, ..])
-                    .expand(scores.dims());
-                scores = scores.mask_fill(mask, MASKED_SCORE);
-            }
-            activation::softmax(scores * layer_scale, 3).matmul(value.clone())
-        };
-        if seq <= QUERY_BLOCK {
-            return block(0); // [batch, heads, seq, head_dim]
-        }
-        Tensor::cat((0..seq).step_by(QUERY_BLOCK).map(block).collect(), 2)
     }
 }
 
@@ -259,17 +234,6 @@ impl Mlp {
     }
 }
 
-/// The tanh GELU, `0.5 x (1 + tanh u)` with `u = √(2/π) (x + 0.044715 x³)`.
-///
-/// Written as `x · sigmoid(2u)`, which is the same function: burn computes a tanh five times slower than an
-/// exponential, and a cube as a power.
-fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769;
-    let cube = x.clone() * x.clone() * x.clone();
-    let two_u = (x.clone() + cube * 0.044_715) * TWO_ROOT_TWO_OVER_PI;
-    x * activation::sigmoid(two_u)
-}
-
 /// A layer norm over `hidden_size`, weight one and bias zero.
 pub(crate) fn layer_norm(config: &ChatGlmConfig, device: &Device) -> LayerNorm {
     let mut norm = LayerNormConfig::new(config.hidden_size)
@@ -277,30 +241,4 @@ pub(crate) fn layer_norm(config: &ChatGlmConfig, device: &Device) -> LayerNorm {
         .init(device);
     norm.beta = Some(Initializer::Zeros.init([config.hidden_size], device));
     norm
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gelu_equals_the_official_formula() {
-        let values: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.005).collect();
-        let result = gelu(Tensor::<1>::from_floats(
-            values.as_slice(),
-            &Device::default(),
-        ));
-        for (x, found) in values
-            .iter()
-            .zip(result.into_data().try_to_vec::<f32>().unwrap())
-        {
-            let x = f64::from(*x);
-            let u = 0.797_884_560_802_865_4 * x * (1.0 + 0.044_715 * x * x);
-            let expected = 0.5 * x * (1.0 + u.tanh());
-            assert!(
-                (f64::from(found) - expected).abs() < 2e-6,
-                "gelu({x}) = {found}, not {expected}"
-            );
-        }
-    }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::{CACHE_DIR_VARIABLE, Precision};
+
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -156,6 +158,68 @@ pub enum Error {
         required: u64,
         /// Bytes available now.
         available: u64,
+    },
+    /// Codes would have to be quantised again, or a float file be taken for a quantised one.
+    #[error("{} holds {found} weights, which cannot become {asked}; use the checkpoint in fp16, or leave the precision as it is", path.display())]
+    AlreadyQuantized {
+        /// The checkpoint folder or file.
+        path: PathBuf,
+        /// What it holds.
+        found: Precision,
+        /// What was asked for.
+        asked: Precision,
+    },
+    /// A matrix cannot be quantised.
+    #[error("tensor `{tensor}` of {} cannot be quantised: {source}", path.display())]
+    Quantize {
+        /// The file that holds it.
+        path: PathBuf,
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// Why not.
+        source: glm_quant::Error,
+    },
+    /// A model whose weights the official layout has no place for.
+    #[error("tensor `{tensor}` cannot be saved in the official layout: {reason}")]
+    OfficialLayout {
+        /// The tensor's name in the checkpoint.
+        tensor: String,
+        /// What the layout lacks.
+        reason: String,
+    },
+    /// A prepacked file of another version of this program.
+    #[error("{} was made by another version of this program (format {found}, this one reads {expected}); quantise the checkpoint again", path.display())]
+    OtherVersion {
+        /// The prepacked file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The version that is read.
+        expected: u32,
+    },
+    /// Prepacked files are used as they lie in memory, which needs a little-endian machine.
+    #[error("{} cannot be used on this machine: prepacked files need a little-endian processor", path.display())]
+    BigEndian {
+        /// The prepacked file.
+        path: PathBuf,
+    },
+    /// No space is left for a file that has to be written.
+    #[error("no space for {}: {required_gb:.2} GB are needed; make room, or set {CACHE_DIR_VARIABLE} to a folder on another disk",
+        path.display(), required_gb = gigabytes(*required))]
+    StorageFull {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it needs.
+        required: u64,
+    },
+    /// There is no folder to keep quantised models in.
+    #[error("there is no cache folder for this user; set {CACHE_DIR_VARIABLE} to a folder")]
+    NoCacheDir,
+    /// A file or folder is there already and would be overwritten.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// What would be overwritten.
+        path: PathBuf,
     },
     /// An option given by the caller is out of range.
     #[error("option `{option}` must be {expected}, found {found}")]

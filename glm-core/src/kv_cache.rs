@@ -1,33 +1,48 @@
 //! The keys and values of the tokens seen so far.
 
 use burn::tensor::{Tensor, s};
+use glm_backends::{CachePrecision, cpu::KvBuffers};
 
 /// Tokens by which a full cache grows at least.
 const GROWTH: usize = 256;
 
 /// What attention remembers of a conversation: per layer the keys and values `[batch, heads, seq, head_dim]`, in
-/// buffers with room to grow, so that a new token is written in place.
+/// buffers with room for the tokens to come, so that a new one is written in place.
 ///
 /// The model is shared, the cache is not: one per conversation.
 #[derive(Debug, Clone)]
 pub struct KvCache {
     layers: Vec<Option<LayerCache>>,
     len: usize,
+    precision: CachePrecision,
+    /// Tokens that the buffers have room for from the start.
+    capacity: usize,
     keeps: bool,
 }
 
+/// One layer's keys and values.
 #[derive(Debug, Clone)]
-struct LayerCache {
-    keys: Tensor<4>,   // [batch, heads, capacity, head_dim]
-    values: Tensor<4>, // [batch, heads, capacity, head_dim]
+pub(crate) enum LayerCache {
+    /// In the precision of the cache, for the kernels of the CPU.
+    Kernels(KvBuffers),
+    /// f32 tensors `[batch, heads, capacity, head_dim]`, on every other device.
+    Tensors {
+        /// The keys.
+        keys: Tensor<4>,
+        /// The values.
+        values: Tensor<4>,
+    },
 }
 
 impl KvCache {
-    /// An empty cache for a model of `num_layers` layers.
-    pub fn new(num_layers: usize) -> Self {
+    /// An empty cache for a model of `num_layers` layers, with room for `capacity` tokens of each row. Memory is taken
+    /// when the first tokens come; on most systems only as far as it is filled.
+    pub fn new(num_layers: usize, precision: CachePrecision, capacity: usize) -> Self {
         Self {
             layers: vec![None; num_layers],
             len: 0,
+            precision,
+            capacity,
             keeps: true,
         }
     }
@@ -36,7 +51,7 @@ impl KvCache {
     pub fn disabled(num_layers: usize) -> Self {
         Self {
             keeps: false,
-            ..Self::new(num_layers)
+            ..Self::new(num_layers, CachePrecision::F32, 0)
         }
     }
 
@@ -55,8 +70,62 @@ impl KvCache {
         self.len = self.len.min(len);
     }
 
-    /// Writes the keys and values of new tokens behind those of layer `layer`, and returns all of them.
-    /// [`KvCache::advance`] makes the new tokens part of the cache once every layer has them.
+    /// Bytes reserved for keys and values.
+    pub fn reserved_bytes(&self) -> usize {
+        let bytes = |layer: &LayerCache| match layer {
+            LayerCache::Kernels(buffers) => buffers.byte_len(),
+            LayerCache::Tensors { keys, .. } => 2 * size_of::<f32>() * keys.shape().num_elements(),
+        };
+        self.layers.iter().flatten().map(bytes).sum()
+    }
+
+    /// Counts `new` tokens that every layer has appended.
+    pub(crate) fn advance(&mut self, new: usize) {
+        if self.keeps {
+            self.len += new;
+        }
+    }
+
+    /// Lets `use_buffers` read and write the buffers of layer `layer`, which have room for `new` more tokens. New tokens
+    /// go behind the first [`KvCache::len`]; [`KvCache::advance`] makes them part of the cache once every layer has them.
+    ///
+    /// # Panics
+    /// If there is no such layer, or the batch or the heads differ from those of the first call.
+    pub(crate) fn with_buffers<R>(
+        &mut self,
+        layer: usize,
+        [batch, heads, new, head_dim]: [usize; 4],
+        use_buffers: impl FnOnce(&mut KvBuffers) -> R,
+    ) -> R {
+        let end = self.len + new;
+        let room = if self.keeps {
+            self.capacity.max(end)
+        } else {
+            end
+        };
+        let fresh = || KvBuffers::new(self.precision, [batch, heads, room, head_dim]);
+        let mut buffers = match self.layers[layer].take() {
+            Some(LayerCache::Kernels(buffers)) => buffers,
+            _ => fresh(),
+        };
+        assert_eq!(
+            (buffers.batch(), buffers.heads(), buffers.head_dim()),
+            (batch, heads, head_dim),
+            "the cache belongs to rows of another shape"
+        );
+        if end > buffers.capacity() {
+            buffers.grow(self.len, grown_capacity(buffers.capacity(), end));
+        }
+        let result = use_buffers(&mut buffers);
+        if self.keeps {
+            self.layers[layer] = Some(LayerCache::Kernels(buffers));
+        }
+        result
+    }
+
+    /// Writes the keys and values of new tokens behind those of layer `layer`, and returns all of them: for devices
+    /// without kernels of their own. [`KvCache::advance`] makes the new tokens part of the cache once every layer has
+    /// them.
     ///
     /// # Shapes
     /// - `keys`, `values`: `[batch, heads, new, head_dim]`
@@ -73,56 +142,42 @@ impl KvCache {
         if !self.keeps {
             return (keys, values);
         }
-        let [_, _, new, _] = keys.dims();
+        let [batch, heads, new, head_dim] = keys.dims();
         let end = self.len + new;
+        let zeros = |capacity: usize| {
+            Tensor::<4>::zeros([batch, heads, capacity, head_dim], &keys.device())
+        };
         // Taken out, so that the buffers have one owner and are written in place.
-        let cache = match self.layers[layer].take() {
-            Some(cache) => cache.with_room_for(end),
-            None => LayerCache::with_capacity(&keys, end.next_multiple_of(GROWTH)),
+        let (all_keys, all_values) = match self.layers[layer].take() {
+            Some(LayerCache::Tensors { keys, values }) => (keys, values),
+            _ => {
+                let capacity = self.capacity.max(end);
+                (zeros(capacity), zeros(capacity))
+            }
+        };
+        let [_, _, capacity, _] = all_keys.dims();
+        let grow = |buffer: Tensor<4>| {
+            if end <= capacity {
+                return buffer;
+            }
+            zeros(grown_capacity(capacity, end)).slice_assign(s![.., .., 0..capacity, ..], buffer)
         };
         let range = s![.., .., self.len..end, ..];
-        let cache = self.layers[layer].insert(LayerCache {
-            keys: cache.keys.slice_assign(range, keys),
-            values: cache.values.slice_assign(range, values),
-        });
+        let all_keys = grow(all_keys).slice_assign(range, keys.clone());
+        let all_values = grow(all_values).slice_assign(range, values);
         let seen = s![.., .., 0..end, ..];
-        (
-            cache.keys.clone().slice(seen),
-            cache.values.clone().slice(seen),
-        )
-    }
-
-    /// Counts `new` tokens that every layer has appended.
-    pub(crate) fn advance(&mut self, new: usize) {
-        if self.keeps {
-            self.len += new;
-        }
+        let result = (all_keys.clone().slice(seen), all_values.clone().slice(seen));
+        self.layers[layer] = Some(LayerCache::Tensors {
+            keys: all_keys,
+            values: all_values,
+        });
+        result
     }
 }
 
-impl LayerCache {
-    fn with_capacity(like: &Tensor<4>, capacity: usize) -> Self {
-        let [batch, heads, _, head_dim] = like.dims();
-        let buffer = || Tensor::zeros([batch, heads, capacity, head_dim], &like.device());
-        Self {
-            keys: buffer(),
-            values: buffer(),
-        }
-    }
-
-    fn with_room_for(self, len: usize) -> Self {
-        let [_, _, capacity, _] = self.keys.dims();
-        if len <= capacity {
-            return self;
-        }
-        let larger =
-            Self::with_capacity(&self.keys, len.max(capacity * 2).next_multiple_of(GROWTH));
-        let filled = s![.., .., 0..capacity, ..];
-        Self {
-            keys: larger.keys.slice_assign(filled, self.keys),
-            values: larger.values.slice_assign(filled, self.values),
-        }
-    }
+/// Room for at least `len` tokens where there was room for `capacity`.
+fn grown_capacity(capacity: usize, len: usize) -> usize {
+    len.max(capacity * 2).next_multiple_of(GROWTH)
 }
 
 #[cfg(test)]
@@ -131,13 +186,17 @@ mod tests {
 
     use super::*;
 
+    fn cache(num_layers: usize) -> KvCache {
+        KvCache::new(num_layers, CachePrecision::F32, 0)
+    }
+
     fn random(new: usize) -> Tensor<4> {
         Tensor::random([2, 3, new, 4], Distribution::Default, &Device::default())
     }
 
     #[test]
     fn equals_concatenation_while_it_grows() {
-        let mut cache = KvCache::new(2);
+        let mut cache = cache(2);
         let mut all: Option<(Tensor<4>, Tensor<4>)> = None;
         for new in [3, 1, 1, 300, 1, 700] {
             let (keys, values) = (random(new), random(new));
@@ -161,7 +220,7 @@ mod tests {
 
     #[test]
     fn truncated_tokens_are_overwritten() {
-        let mut cache = KvCache::new(1);
+        let mut cache = cache(1);
         let (first, second) = (random(5), random(2));
         cache.append(0, first.clone(), first.clone());
         cache.advance(5);
@@ -177,5 +236,6 @@ mod tests {
         cache.append(0, random(4), random(4));
         cache.advance(4);
         assert!(cache.is_empty());
+        assert_eq!(cache.reserved_bytes(), 0);
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod attention_mask;
 pub mod chat;
 pub mod chatglm;
 pub mod checkpoint;
@@ -10,14 +11,19 @@ pub mod generate;
 pub mod kv_cache;
 pub mod layers;
 pub mod model;
+mod numerics;
 pub mod prefix_lm;
+mod quantize;
+pub mod random_model;
 
-pub use checkpoint::{LoadOptions, LoadProgress, load};
+pub use checkpoint::{LoadOptions, LoadProgress, Precision, load};
 pub use error::{Error, Result};
 pub use generate::GenerationOptions;
 pub use glm_backends::{DeviceName, set_cpu_threads};
 pub use glm_tokenizer::{GlmTokenizer, TokenId};
 pub use model::Model;
+pub use numerics::{Activations, CachePrecision, Numerics};
+pub use quantize::Quantizer;
 
 /// Compiles the example in the README of the workspace.
 #[cfg(doctest)]

@@ -1,12 +1,14 @@
 //! A model of either family behind one type: what the generator, the server and the tuner call.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, s};
+use burn::tensor::{Device, Int, Tensor, TensorData, s};
 
 use crate::{
+    attention_mask::AttentionMask,
     chatglm::{ChatGlm, Stage},
     config::{ChatGlmConfig, ModelConfig},
     error::{Error, Result},
     kv_cache::KvCache,
+    numerics::Numerics,
     prefix_lm::{PrefixLm, TokenId},
 };
 
@@ -17,6 +19,7 @@ pub struct Model {
     config: ChatGlmConfig,
     network: ChatGlm,
     device: Device,
+    numerics: Numerics,
 }
 
 /// One forward pass over several rows of equal length.
@@ -26,8 +29,8 @@ pub struct ModelInput {
     pub input_ids: Tensor<2, Int>,
     /// `[batch, 2, seq]`, or `[batch, 1, seq]` without 2-D positions.
     pub position_ids: Tensor<3, Int>,
-    /// `[batch, 1, seq, total]`, true where a query must not look.
-    pub attention_mask: Option<Tensor<4, Bool>>,
+    /// What each row sees.
+    pub attention_mask: AttentionMask,
 }
 
 /// Where the padding of shorter rows goes: left to generate, right to train.
@@ -59,6 +62,22 @@ impl DecodeState {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// Forgets all but the first `len` tokens of every row, padding included; does nothing when there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        self.cache.truncate(len);
+    }
+
+    /// The keys and values kept so far.
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    fn attention_mask(&self) -> AttentionMask {
+        let rows = self.rows.iter().zip(&self.pad_lengths);
+        AttentionMask::new(rows.map(|(row, &pads)| row.span(pads)).collect())
+    }
 }
 
 impl Model {
@@ -68,7 +87,21 @@ impl Model {
             config,
             network,
             device,
+            numerics: Numerics::default(),
         }
+    }
+
+    /// The same model, computing in another way.
+    #[must_use]
+    pub fn with_numerics(mut self, numerics: Numerics) -> Self {
+        self.network.set_activations(numerics.activations);
+        self.numerics = numerics;
+        self
+    }
+
+    /// How the model computes.
+    pub fn numerics(&self) -> Numerics {
+        self.numerics
     }
 
     /// The numbers of `config.json`.
@@ -79,6 +112,10 @@ impl Model {
     /// The network itself.
     pub fn network(&self) -> &ChatGlm {
         &self.network
+    }
+
+    pub(crate) fn network_mut(&mut self) -> &mut ChatGlm {
+        &mut self.network
     }
 
     /// Where the weights are.
@@ -108,6 +145,19 @@ impl Model {
     /// # Errors
     /// [`Error::Prompt`] for no prompt at all, for an id that is not below `vocab_size`, and as [`PrefixLm::of`].
     pub fn prefill(&self, prompts: &[&[TokenId]]) -> Result<(Tensor<2>, DecodeState)> {
+        self.prefill_with_capacity(prompts, 0)
+    }
+
+    /// As [`Model::prefill`], for rows that are expected to become `capacity` tokens long, padding included: the cache
+    /// makes room for them once. It grows beyond when need be.
+    ///
+    /// # Errors
+    /// As [`Model::prefill`].
+    pub fn prefill_with_capacity(
+        &self,
+        prompts: &[&[TokenId]],
+        capacity: usize,
+    ) -> Result<(Tensor<2>, DecodeState)> {
         let layouts = self.layouts(prompts)?;
         let input = self.input(prompts, &layouts, PaddingSide::Left);
         let [_, len] = input.input_ids.dims();
@@ -115,7 +165,7 @@ impl Model {
             rows: layouts,
             pad_lengths: prompts.iter().map(|row| len - row.len()).collect(),
             len,
-            cache: self.new_cache(),
+            cache: self.new_cache(capacity),
         };
         Ok((self.last_logits(input, &mut state.cache), state))
     }
@@ -125,39 +175,59 @@ impl Model {
     /// # Errors
     /// [`Error::Prompt`] for an id that is not below `vocab_size`, or not one token per row.
     pub fn decode(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<2>> {
-        self.check_ids(tokens)?;
         if tokens.len() != state.rows.len() {
             return Err(Error::Prompt {
                 expected: format!("one token for each of {} rows", state.rows.len()),
                 tokens: tokens.len(),
             });
         }
-        let batch = tokens.len();
-        let total = state.len + 1;
-        let position_ids: Vec<i64> = state
-            .rows
-            .iter()
-            .zip(&state.pad_lengths)
-            .flat_map(|(row, pads)| row.decode_position_ids(total - pads))
-            .map(|position| position as i64)
-            .collect();
-        let kinds = position_ids.len() / batch;
+        let logits = self.step(state, tokens)?;
+        Ok(logits.squeeze_dim(1)) // [batch, vocab_size]
+    }
+
+    /// Reads several more tokens of a single row at once and returns the logits behind each of them:
+    /// `[tokens, vocab_size]`, f32. On the CPU they are the same bits as those of [`Model::decode`] with one token after
+    /// the other.
+    ///
+    /// # Errors
+    /// [`Error::Prompt`] for an id that is not below `vocab_size`, for no token, and for a state of several rows.
+    pub fn extend(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<2>> {
+        if tokens.is_empty() || state.rows.len() != 1 {
+            return Err(Error::Prompt {
+                expected: format!(
+                    "at least one token for a single row, not {} rows",
+                    state.rows.len()
+                ),
+                tokens: tokens.len(),
+            });
+        }
+        let logits = self.step(state, tokens)?;
+        Ok(logits.squeeze_dim(0)) // [tokens, vocab_size]
+    }
+
+    /// The next tokens of every row, as many for each, row after row: logits `[batch, new, vocab_size]`.
+    fn step(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<3>> {
+        self.check_ids(tokens)?;
+        let batch = state.rows.len();
+        let new = tokens.len() / batch;
+        let mut position_ids = Vec::new(); // [batch, kinds, new]
+        for (row, pads) in state.rows.iter().zip(&state.pad_lengths) {
+            let ends = state.len + 1 - pads..=state.len + new - pads;
+            let positions: Vec<Vec<usize>> = ends.map(|len| row.decode_position_ids(len)).collect();
+            for kind in 0..positions[0].len() {
+                position_ids.extend(positions.iter().map(|position| position[kind] as i64));
+            }
+        }
+        let kinds = position_ids.len() / tokens.len();
+        let ids = tokens.iter().map(|&id| i64::from(id)).collect();
         let input = ModelInput {
-            input_ids: self
-                .int_tensor(tokens.iter().map(|&id| i64::from(id)).collect(), [batch, 1]),
-            position_ids: self.int_tensor(position_ids, [batch, kinds, 1]),
-            attention_mask: state.pad_lengths.iter().any(|&pads| pads > 0).then(|| {
-                let masked = state
-                    .pad_lengths
-                    .iter()
-                    .flat_map(|&pads| (0..total).map(move |key| key < pads))
-                    .collect();
-                self.bool_tensor(masked, [batch, 1, 1, total])
-            }),
+            input_ids: self.int_tensor(ids, [batch, new]),
+            position_ids: self.int_tensor(position_ids, [batch, kinds, new]),
+            attention_mask: state.attention_mask(),
         };
-        let logits = self.last_logits(input, &mut state.cache);
-        state.len = total;
-        Ok(logits)
+        let hidden_states = self.hidden_states(input, &mut state.cache);
+        state.len += new;
+        Ok(self.network.logits(hidden_states))
     }
 
     /// Positions and mask of each row, found from its ids.
@@ -179,7 +249,8 @@ impl Model {
             .collect()
     }
 
-    /// The tensors of a pass over whole rows, padded to the longest. Padding is seen by no real token.
+    /// The tensors of a pass over whole rows, padded to the longest. Padding is seen by no real token: on the left it is
+    /// outside every span, on the right it comes after everything that a real token sees.
     ///
     /// # Panics
     /// If `rows` and `layouts` differ in length.
@@ -194,7 +265,7 @@ impl Model {
         let len = rows.iter().map(|row| row.len()).max().unwrap_or(0);
         let mut input_ids = Vec::with_capacity(batch * len);
         let mut position_ids = Vec::new();
-        let mut masked = Vec::with_capacity(batch * len * len);
+        let mut spans = Vec::with_capacity(batch);
         for (row, layout) in rows.iter().zip(layouts) {
             let start = match side {
                 PaddingSide::Left => len - row.len(),
@@ -209,26 +280,27 @@ impl Model {
             for positions in layout.position_ids(row.len()) {
                 position_ids.extend((0..len).map(|i| at(i).map_or(0, |i| positions[i] as i64)));
             }
-            for query in 0..len {
-                masked.extend((0..len).map(|key| match (at(query), at(key)) {
-                    (Some(query), Some(key)) => layout.is_masked(query, key),
-                    _ => true,
-                }));
-            }
+            spans.push(layout.span(start));
         }
         let kinds = position_ids.len() / (batch * len).max(1);
         ModelInput {
             input_ids: self.int_tensor(input_ids, [batch, len]),
             position_ids: self.int_tensor(position_ids, [batch, kinds, len]),
-            attention_mask: masked
-                .contains(&true)
-                .then(|| self.bool_tensor(masked, [batch, 1, len, len])),
+            attention_mask: AttentionMask::new(spans),
         }
     }
 
-    /// A cache for one conversation with this model.
-    pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.config.num_layers)
+    /// A cache for one conversation with this model, with room for `capacity` tokens of each row.
+    pub fn new_cache(&self, capacity: usize) -> KvCache {
+        KvCache::new(self.config.num_layers, self.numerics.kv_cache, capacity)
+    }
+
+    /// Bytes that the cache takes for each token of a row.
+    pub fn cache_bytes_per_token(&self) -> usize {
+        let heads = self.config.num_attention_heads;
+        let head_dim = self.config.hidden_size / heads;
+        let per_head = self.numerics.kv_cache.bytes_per_head(head_dim);
+        self.config.num_layers * heads * 2 * per_head // keys and values
     }
 
     /// All logits of a pass, `[batch, seq, vocab_size]`, without cache; `observe` sees every stage.
@@ -241,7 +313,7 @@ impl Model {
         let hidden_states = self.network.hidden_states(
             input.input_ids,
             input.position_ids,
-            input.attention_mask,
+            &input.attention_mask,
             &mut cache,
             observe,
         );
@@ -250,18 +322,22 @@ impl Model {
 
     /// A pass whose last position alone goes through the head: `[batch, vocab_size]`.
     fn last_logits(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<2> {
-        let hidden_states = self.network.hidden_states(
-            input.input_ids,
-            input.position_ids,
-            input.attention_mask,
-            cache,
-            |_, _| {},
-        );
+        let hidden_states = self.hidden_states(input, cache);
         let last = hidden_states.slice(s![.., -1, ..]); // [batch, 1, hidden_size]
         self.network.logits(last).squeeze_dim(1) // [batch, vocab_size]
     }
 
-    fn check_ids(&self, ids: &[TokenId]) -> Result<()> {
+    fn hidden_states(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<3> {
+        self.network.hidden_states(
+            input.input_ids,
+            input.position_ids,
+            &input.attention_mask,
+            cache,
+            |_, _| {},
+        )
+    }
+
+    pub(crate) fn check_ids(&self, ids: &[TokenId]) -> Result<()> {
         match ids
             .iter()
             .find(|&&id| id as usize >= self.config.vocab_size)
@@ -278,10 +354,6 @@ impl Model {
     }
 
     fn int_tensor<const D: usize>(&self, values: Vec<i64>, shape: [usize; D]) -> Tensor<D, Int> {
-        Tensor::from_data(TensorData::new(values, shape), &self.device)
-    }
-
-    fn bool_tensor<const D: usize>(&self, values: Vec<bool>, shape: [usize; D]) -> Tensor<D, Bool> {
         Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 use crate::{
+    attention_mask::Span,
     config::ChatGlmConfig,
     error::{Error, Result},
 };
@@ -95,8 +96,11 @@ impl PrefixLm {
         }
     }
 
-    /// True where query `query` must not look at key `key`.
-    pub fn is_masked(&self, query: usize, key: usize) -> bool {
-        key > query && key >= self.context_length
+    /// What the tokens of the sequence see when it begins behind `pads` tokens of padding.
+    pub fn span(&self, pads: usize) -> Span {
+        Span {
+            first: pads,
+            context: pads + self.context_length,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What can be wrong with the parts of a quantised matrix.
 
+use crate::layout::{Bits, GroupSize};
+
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -59,6 +61,45 @@ pub enum Error {
         /// The row.
         row: usize,
     },
+    /// A slab of rows ends inside a block of 16 rows, and it is not the last slab.
+    #[error("a slab of rows ends at row {row}, which is neither the last row nor a multiple of 16")]
+    SlabSplitsBlock {
+        /// The row after the slab.
+        row: usize,
+    },
+    /// An official format was asked for that cannot hold the matrix.
+    #[error(
+        "{wanted:?}-bit codes with one scale a row were asked for, the matrix has {bits:?} bits and scales for {group:?}"
+    )]
+    NotOfficial {
+        /// Bits of the official format.
+        wanted: Bits,
+        /// Bits of the matrix.
+        bits: Bits,
+        /// Columns of the matrix that share a scale.
+        group: GroupSize,
+    },
+    /// An activation to calibrate with is NaN or infinite.
+    #[error("the activation of token {token}, column {column} is NaN or infinite")]
+    NonFiniteActivation {
+        /// Its row.
+        token: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// The weights have another number of columns than the activations that were collected.
+    #[error("the weights have {found} columns, the activations {expected}")]
+    Columns {
+        /// Columns of the activations.
+        expected: usize,
+        /// Columns of the weights.
+        found: usize,
+    },
+    /// The Hessian cannot be factored, whatever the damping: its numbers are out of float32's range.
+    #[error(
+        "the second moments of the activations are not positive definite, whatever the damping"
+    )]
+    NotPositiveDefinite,
 }
 
 /// `rows * cols`, or [`Error::TooLarge`].

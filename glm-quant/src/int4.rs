@@ -3,7 +3,8 @@
 use half::f16;
 
 use crate::error::{Error, Result, check_length, element_count};
-use crate::rounding::{RowQuantizer, check_scales, scales_from_le_bytes};
+use crate::layout::Bits;
+use crate::official_rounding::{RowQuantizer, check_scales, scales_from_le_bytes};
 
 /// A weight matrix `[rows, cols]` of INT4 codes with one fp16 scale per row (per output).
 ///
@@ -58,7 +59,7 @@ impl Int4Matrix {
     /// [`Error::OddColumns`], [`Error::Length`], [`Error::TooLarge`], [`Error::NonFiniteWeight`].
     pub fn quantize_f16(rows: usize, cols: usize, weights: &[f16]) -> Result<Self> {
         let mut matrix = Self::empty(rows, cols, weights.len())?;
-        let mut quantizer = RowQuantizer::new(Self::MAX_CODE, cols);
+        let mut quantizer = RowQuantizer::new(Bits::Four, cols);
         for (row, weights) in weights.chunks_exact(cols.max(1)).enumerate() {
             let (scale, codes) = quantizer.f16_row(row, weights)?;
             matrix.push_row(scale, codes);
@@ -74,7 +75,7 @@ impl Int4Matrix {
     /// As [`Int4Matrix::quantize_f16`], and [`Error::ScaleOverflow`].
     pub fn quantize_f32(rows: usize, cols: usize, weights: &[f32]) -> Result<Self> {
         let mut matrix = Self::empty(rows, cols, weights.len())?;
-        let mut quantizer = RowQuantizer::new(Self::MAX_CODE, cols);
+        let mut quantizer = RowQuantizer::new(Bits::Four, cols);
         for (row, weights) in weights.chunks_exact(cols.max(1)).enumerate() {
             let (scale, codes) = quantizer.f32_row(row, weights)?;
             matrix.push_row(scale, codes);

@@ -2,14 +2,22 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod gptq;
+mod group_scale;
 mod int4;
 mod int8;
+mod layout;
+mod official_form;
+mod official_rounding;
 mod packed;
 pub mod reference;
-mod rounding;
+mod round_to_nearest;
+mod row_block;
 
 pub use error::{Error, Result};
 pub use half;
 pub use int4::Int4Matrix;
 pub use int8::Int8Matrix;
-pub use packed::{BLOCK_ROWS, Bits, COLUMN_ALIGNMENT, GroupSize, PackedLayout, PackedMatrix};
+pub use layout::{BLOCK_ROWS, Bits, COLUMN_ALIGNMENT, GroupSize, PackedLayout};
+pub use packed::PackedMatrix;
+pub use round_to_nearest::PackedWriter;

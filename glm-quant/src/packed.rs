@@ -1,172 +1,24 @@
-//! The layout that kernels read: 16 rows side by side, a few columns of each at a time.
-//!
-//! A dot-product instruction multiplies four neighbouring bytes of 16 lanes at once (`vpdpbusd` on x86, `sdot` on ARM
-//! with four lanes). So a *word* holds neighbouring columns of one row, and the words of 16 rows lie side by side:
-//!
-//! ```text
-//! INT4   word (block, step, lane): row 16·block + lane, columns 8·step .. 8·step + 8
-//!        bits  31..28 27..24 23..20 19..16 15..12 11..8  7..4   3..0
-//!        column    +7     +3     +6     +2     +5    +1    +4     +0       stored code + 8
-//! INT8   word (block, step, lane): row 16·block + lane, columns 4·step .. 4·step + 4
-//!        bits  31........24 23........16 15.........8 7..........0
-//!        column          +3           +2           +1           +0        stored code + 128
-//! ```
-//!
-//! Words are ordered `[row block][step][lane]`. Rows are padded to a multiple of 16 and columns to a multiple of 32,
-//! with codes of zero; padded rows have a scale of zero. Scales are `[row block][group][lane]`, where a group is all
-//! columns ([`GroupSize::Row`]), 32 or 128 of them; the last group may be shorter.
+//! A quantised matrix in the kernels' layout, as buffers with checked lengths.
 
 use half::f16;
+use rayon::prelude::*;
 
-use crate::error::{Error, Result, check_length, element_count};
-use crate::{Int4Matrix, Int8Matrix};
+use crate::error::{Error, Result, check_length};
+use crate::layout::{BLOCK_ROWS, Bits, PackedLayout, check_size};
+use crate::row_block;
 
-/// Rows that lie side by side: the lanes of a 512-bit register.
-pub const BLOCK_ROWS: usize = 16;
-
-/// Columns are padded to a multiple of this.
-pub const COLUMN_ALIGNMENT: usize = 32;
-
-/// Bits of a code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Bits {
-    /// -8 to 7.
-    Four,
-    /// -128 to 127.
-    Eight,
-}
-
-impl Bits {
-    /// Largest code that a quantiser writes: 7 or 127.
-    pub fn max_code(self) -> i8 {
-        match self {
-            Self::Four => Int4Matrix::MAX_CODE,
-            Self::Eight => Int8Matrix::MAX_CODE,
-        }
-    }
-
-    /// Columns in a 32-bit word: 8 or 4.
-    pub fn columns_per_word(self) -> usize {
-        match self {
-            Self::Four => 8,
-            Self::Eight => 4,
-        }
-    }
-
-    /// What is added to a code to store it: 8 or 128.
-    pub fn offset(self) -> i32 {
-        match self {
-            Self::Four => 8,
-            Self::Eight => 128,
-        }
-    }
-}
-
-/// How many columns of a row share a scale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GroupSize {
-    /// All: the official formats.
-    Row,
-    /// 32.
-    G32,
-    /// 128.
-    G128,
-}
-
-impl GroupSize {
-    /// Columns that share a scale, for a row of `cols`.
-    pub fn columns(self, cols: usize) -> usize {
-        match self {
-            Self::Row => cols,
-            Self::G32 => 32,
-            Self::G128 => 128,
-        }
-    }
-}
-
-/// Shape and format of a [`PackedMatrix`]: everything but the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PackedLayout {
-    /// Output rows.
-    pub rows: usize,
-    /// Input columns.
-    pub cols: usize,
-    /// Bits of a code.
-    pub bits: Bits,
-    /// Columns that share a scale.
-    pub group: GroupSize,
-}
-
-impl PackedLayout {
-    /// Blocks of 16 rows, the last one padded.
-    pub fn row_blocks(&self) -> usize {
-        self.rows.div_ceil(BLOCK_ROWS)
-    }
-
-    /// Columns with their padding.
-    pub fn padded_cols(&self) -> usize {
-        self.cols.next_multiple_of(COLUMN_ALIGNMENT)
-    }
-
-    /// Words of one row: `[row_blocks, steps, 16]` is the shape of the codes.
-    pub fn steps(&self) -> usize {
-        self.padded_cols() / self.bits.columns_per_word()
-    }
-
-    /// Scales of one row: `[row_blocks, groups, 16]` is the shape of the scales.
-    pub fn groups(&self) -> usize {
-        match self.group {
-            GroupSize::Row => 1,
-            GroupSize::G32 => self.padded_cols() / 32,
-            GroupSize::G128 => self.padded_cols().div_ceil(128),
-        }
-    }
-
-    /// 32-bit words of codes in all.
-    pub fn words(&self) -> usize {
-        self.row_blocks() * self.steps() * BLOCK_ROWS
-    }
-
-    /// Scales in all.
-    pub fn scales(&self) -> usize {
-        self.row_blocks() * self.groups() * BLOCK_ROWS
-    }
-
-    /// Bytes of codes and scales together.
-    pub fn byte_len(&self) -> usize {
-        self.words() * 4 + self.scales() * 2
-    }
-
-    /// Index of the word that holds `col` of `row`, and the bit at which its code starts.
-    pub fn locate(&self, row: usize, col: usize) -> (usize, u32) {
-        let per_word = self.bits.columns_per_word();
-        let word =
-            ((row / BLOCK_ROWS) * self.steps() + col / per_word) * BLOCK_ROWS + row % BLOCK_ROWS;
-        let within = (col % per_word) as u32;
-        let bit = match self.bits {
-            Bits::Four => 8 * (within % 4) + 4 * (within / 4),
-            Bits::Eight => 8 * within,
-        };
-        (word, bit)
-    }
-
-    /// Index of the scale of `col` of `row`.
-    pub fn scale_index(&self, row: usize, col: usize) -> usize {
-        let group = match self.group {
-            GroupSize::Row => 0,
-            GroupSize::G32 => col / 32,
-            GroupSize::G128 => col / 128,
-        };
-        ((row / BLOCK_ROWS) * self.groups() + group) * BLOCK_ROWS + row % BLOCK_ROWS
-    }
-}
-
-/// A quantised weight matrix `[rows, cols]` in the layout of the kernels. The module's page draws the words.
+/// A quantised weight matrix `[rows, cols]` in the layout of the kernels. The crate's front page draws the words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedMatrix {
     layout: PackedLayout,
     codes: Vec<u32>,  // [row_blocks, steps, 16]
     scales: Vec<f16>, // [row_blocks, groups, 16]
+}
+
+/// The words and scales of 16 rows.
+pub(crate) struct RowBlock<'a> {
+    pub(crate) words: &'a mut [u32],  // [steps, 16]
+    pub(crate) scales: &'a mut [f16], // [groups, 16]
 }
 
 impl PackedMatrix {
@@ -209,84 +61,6 @@ impl PackedMatrix {
         })
     }
 
-    /// The same codes and scales as an official INT8 matrix.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooLarge`].
-    pub fn from_int8(matrix: &Int8Matrix) -> Result<Self> {
-        let codes = |row: usize| matrix.codes().iter().skip(row * matrix.cols()).copied();
-        Self::from_rows(
-            Bits::Eight,
-            matrix.rows(),
-            matrix.cols(),
-            matrix.scales(),
-            codes,
-        )
-    }
-
-    /// The same codes and scales as an official INT4 matrix.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooLarge`].
-    pub fn from_int4(matrix: &Int4Matrix) -> Result<Self> {
-        let codes = |row: usize| {
-            let bytes = matrix.packed().iter().skip(row * (matrix.cols() / 2));
-            bytes.flat_map(|byte| <[i8; 2]>::from(Int4Matrix::unpack(*byte)))
-        };
-        Self::from_rows(
-            Bits::Four,
-            matrix.rows(),
-            matrix.cols(),
-            matrix.scales(),
-            codes,
-        )
-    }
-
-    fn from_rows<I: Iterator<Item = i8>>(
-        bits: Bits,
-        rows: usize,
-        cols: usize,
-        scales: &[f16],
-        codes: impl Fn(usize) -> I,
-    ) -> Result<Self> {
-        let group = GroupSize::Row;
-        let mut packed = Self::zeros(PackedLayout {
-            rows,
-            cols,
-            bits,
-            group,
-        })?;
-        for (row, scale) in scales.iter().enumerate() {
-            packed.set_row(row, &[*scale], codes(row).take(cols));
-        }
-        Ok(packed)
-    }
-
-    /// Writes one row: the scales of its groups, and a code for each column.
-    pub(crate) fn set_row(&mut self, row: usize, scales: &[f16], codes: impl Iterator<Item = i8>) {
-        let Self {
-            layout,
-            codes: words,
-            scales: all_scales,
-        } = self;
-        for (group, scale) in scales.iter().enumerate() {
-            let index = layout.scale_index(row, 0) + group * BLOCK_ROWS;
-            if let Some(slot) = all_scales.get_mut(index) {
-                *slot = *scale;
-            }
-        }
-        let mask = (2 * layout.bits.offset() - 1).cast_unsigned();
-        for (col, code) in codes.enumerate() {
-            let (word, bit) = layout.locate(row, col);
-            let stored = (i32::from(code) + layout.bits.offset()).cast_unsigned() & mask;
-            if let Some(word) = words.get_mut(word) {
-                *word = *word & !(mask << bit) | stored << bit;
-            }
-        }
-    }
-
     /// Shape and format.
     pub fn layout(&self) -> &PackedLayout {
         &self.layout
@@ -297,7 +71,7 @@ impl PackedMatrix {
         &self.codes
     }
 
-    /// The scales `[row_blocks, groups, 16]`.
+    /// The scales `[row_blocks, groups, 16]`. Those of INT4 groups may be negative.
     pub fn scales(&self) -> &[f16] {
         &self.scales
     }
@@ -325,30 +99,45 @@ impl PackedMatrix {
     ///
     /// [`Error::NoSuchRow`], [`Error::Length`].
     pub fn dequantize_row(&self, row: usize, out: &mut [f32]) -> Result<()> {
-        check_length("the output", self.layout.cols, out.len())?;
-        for (col, out) in out.iter_mut().enumerate() {
-            let scale = self.scales.get(self.layout.scale_index(row, col));
-            let (Some(code), Some(scale)) = (self.code(row, col), scale) else {
-                let rows = self.layout.rows;
-                return Err(Error::NoSuchRow { row, rows });
-            };
-            *out = scale.to_f32() * f32::from(code);
+        let layout = &self.layout;
+        check_length("the output", layout.cols, out.len())?;
+        if row >= layout.rows {
+            let rows = layout.rows;
+            return Err(Error::NoSuchRow { row, rows });
+        }
+        let (block, lane) = (row / BLOCK_ROWS, row % BLOCK_ROWS);
+        row_block::load_row(layout.bits, self.block_words(block), lane, out);
+        let scales = self.scales.chunks_exact(BLOCK_ROWS);
+        let scales = scales.skip(block * layout.groups());
+        let group = layout.group.columns(layout.cols).max(1);
+        for (out, scales) in out.chunks_mut(group).zip(scales) {
+            let scale = scales[lane].to_f32();
+            out.iter_mut().for_each(|out| *out *= scale);
         }
         Ok(())
     }
-}
 
-/// [`Error::TooLarge`] when the padded matrix cannot be counted in a machine word.
-fn check_size(layout: &PackedLayout) -> Result<()> {
-    let too_large = || Error::TooLarge {
-        rows: layout.rows,
-        cols: layout.cols,
-    };
-    let rows = layout.rows.checked_next_multiple_of(BLOCK_ROWS);
-    let cols = layout.cols.checked_next_multiple_of(COLUMN_ALIGNMENT);
-    let (rows, cols) = rows.zip(cols).ok_or_else(too_large)?;
-    element_count(rows, cols)
-        .and_then(|count| element_count(count, 4))
-        .map_err(|_| too_large())?;
-    Ok(())
+    /// The words `[steps, 16]` of a block of rows.
+    pub(crate) fn block_words(&self, block: usize) -> &[u32] {
+        let len = self.layout.steps() * BLOCK_ROWS;
+        &self.codes[block * len..(block + 1) * len]
+    }
+
+    /// The blocks of 16 rows from `first` on, for threads to fill. Without columns there are none.
+    pub(crate) fn blocks_mut(
+        &mut self,
+        first: usize,
+    ) -> impl IndexedParallelIterator<Item = RowBlock<'_>> {
+        let words = self.layout.steps() * BLOCK_ROWS;
+        let scales = self.layout.groups() * BLOCK_ROWS;
+        self.codes[first * words..]
+            .par_chunks_mut(words.max(1))
+            .zip(self.scales[first * scales..].par_chunks_mut(scales.max(1)))
+            .map(|(words, scales)| RowBlock { words, scales })
+    }
+
+    /// All scales, to be filled.
+    pub(crate) fn scales_mut(&mut self) -> &mut [f16] {
+        &mut self.scales
+    }
 }

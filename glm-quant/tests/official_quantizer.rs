@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // Also in the fixture's helper functions.
 
 use glm_quant::half::f16;
-use glm_quant::{Int4Matrix, Int8Matrix};
+use glm_quant::{Bits, GroupSize, Int4Matrix, Int8Matrix, PackedLayout, PackedMatrix};
 use safetensors::SafeTensors;
 
 const MATRICES: usize = 5;
@@ -120,6 +120,49 @@ fn int4_equals_the_official_bytes() {
             &fixture.bytes(&format!("m{index}.int4.scale")).1,
         );
         assert_eq!(stored.unwrap(), matrix);
+    }
+}
+
+/// The kernels' layout holds the same codes and scales, and gives the official bytes back.
+#[test]
+fn packed_rows_equal_the_official_bytes() {
+    let fixture = Fixture::open();
+    for index in 0..MATRICES {
+        let (rows, cols, weights) = fixture.halves(&format!("m{index}.weight"));
+        let floats: Vec<f32> = weights.iter().map(|weight| weight.to_f32()).collect();
+        let layout = |bits| PackedLayout {
+            rows,
+            cols,
+            bits,
+            group: GroupSize::Row,
+        };
+        let bytes = |name: &str| fixture.bytes(&format!("m{index}.{name}")).1;
+
+        let packed = PackedMatrix::quantize_f16(layout(Bits::Four), &weights).unwrap();
+        let (codes, scales) = packed.to_int4().unwrap().into_parts();
+        assert_eq!(codes, bytes("int4.packed"), "m{index}");
+        let expected = fixture.halves(&format!("m{index}.int4.scale")).2;
+        assert_eq!(scales, expected, "m{index}");
+        let packed = PackedMatrix::quantize_f32(layout(Bits::Four), &floats).unwrap();
+        let codes = packed.to_int4().unwrap().codes();
+        assert_eq!(
+            codes,
+            signed(bytes("int4.codes_float_division")),
+            "m{index}"
+        );
+
+        let packed = PackedMatrix::quantize_f16(layout(Bits::Eight), &weights).unwrap();
+        let (codes, scales) = packed.to_int8().unwrap().into_parts();
+        assert_eq!(codes, signed(bytes("int8.packed")), "m{index}");
+        let expected = fixture.halves(&format!("m{index}.int8.scale")).2;
+        assert_eq!(scales, expected, "m{index}");
+        let packed = PackedMatrix::quantize_f32(layout(Bits::Eight), &floats).unwrap();
+        let (codes, _) = packed.to_int8().unwrap().into_parts();
+        assert_eq!(
+            codes,
+            signed(bytes("int8.codes_float_division")),
+            "m{index}"
+        );
     }
 }
 

@@ -202,8 +202,9 @@ fn forward(model: &Model, ids: &[TokenId]) -> Result<Array<f32>> {
 /// What the model is given: positions `[batch, kinds, seq]` and mask `[batch, 1, seq, seq]`, 1 = masked.
 fn positions_and_mask(input: &ModelInput) -> Result<(Array<i64>, Array<i64>)> {
     let [batch, seq] = input.input_ids.dims();
-    let mask = match &input.attention_mask {
-        Some(mask) => booleans(mask.clone())?,
+    let device = input.input_ids.device();
+    let mask = match input.attention_mask.to_tensor(0, seq, &device) {
+        Some(mask) => booleans(mask)?,
         None => Array {
             shape: vec![batch, 1, seq, seq],
             values: vec![0; batch * seq * seq],

@@ -16,7 +16,7 @@ mod torch_formats;
 use std::path::Path;
 
 use glm_core::{
-    DeviceName, LoadOptions,
+    DeviceName, LoadOptions, Numerics,
     checkpoint::{CheckpointFiles, WeightFormat},
     config::ModelConfig,
 };
@@ -152,7 +152,8 @@ fn check_checkpoint(
         let model = LoadOptions::default()
             .device(device.clone())
             .format(format)
-            .load(dir)?;
+            .load(dir)?
+            .with_numerics(Numerics::EXACT);
         language_model::check(&model, expected, recorder)?;
         generation::check(&model, expected, recorder)?;
         let files = CheckpointFiles::open_with_format(dir, format)?;

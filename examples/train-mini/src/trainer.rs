@@ -284,7 +284,7 @@ fn batch_loss(
     let hidden_states = network.hidden_states(
         input.input_ids,
         input.position_ids,
-        input.attention_mask,
+        &input.attention_mask,
         &mut KvCache::disabled(config.num_layers),
         |_, _| {},
     );

@@ -1,23 +1,29 @@
 //! The dot product of two f32 slices, compiled once per instruction set and chosen at run time.
 
+use super::CpuLevel;
+
 /// Independent partial sums: enough to keep the adders busy, and the same on every instruction set, so that every
 /// machine adds in the same order.
 const LANES: usize = 64;
 
-/// `Σ a[i] · b[i]` over the shorter of the two.
+/// `Σ a[i] · b[i]` over the shorter of the two, with the instructions of [`CpuLevel::active`].
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            // SAFETY: avx512f was just detected.
-            return unsafe { dot_avx512(a, b) };
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: avx2 was just detected.
-            return unsafe { dot_avx2(a, b) };
-        }
+    dot_at(CpuLevel::active(), a, b)
+}
+
+/// The level must be available.
+fn dot_at(level: CpuLevel, a: &[f32], b: &[f32]) -> f32 {
+    debug_assert!(level.is_available());
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available.
+        CpuLevel::Avx512Vnni => unsafe { dot_avx512(a, b) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level is available.
+        CpuLevel::Avx2 => unsafe { dot_avx2(a, b) },
+        // NEON is part of every AArch64 CPU, so the plain loop has it.
+        _ => dot_lanes(a, b),
     }
-    dot_lanes(a, b)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -76,9 +82,11 @@ mod tests {
         }
 
         #[test]
-        fn every_instruction_set_gives_the_same_bits(values in prop::collection::vec((-2.0f32..2.0, -2.0f32..2.0), 0..400)) {
+        fn every_level_gives_the_same_bits(values in prop::collection::vec((-2.0f32..2.0, -2.0f32..2.0), 0..400)) {
             let (a, b): (Vec<f32>, Vec<f32>) = values.into_iter().unzip();
-            prop_assert_eq!(dot(&a, &b).to_bits(), dot_lanes(&a, &b).to_bits());
+            for level in CpuLevel::available() {
+                prop_assert_eq!(dot_at(level, &a, &b).to_bits(), dot_lanes(&a, &b).to_bits());
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Matrix products on slices, one weight row at a time: a row is widened to f32 in a small buffer and multiplied with
 //! every row of `x`, so that a weight is read once and never exists as a whole in f32.
 
-use glm_quant::Int4Matrix;
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
@@ -12,29 +11,14 @@ use super::dot::dot;
 pub(crate) enum Rows<'a> {
     F16(&'a [f16]),
     BF16(&'a [bf16]),
-    Int8 { codes: &'a [i8], scales: &'a [f16] },
-    Int4 { packed: &'a [u8], scales: &'a [f16] },
 }
 
 impl Rows<'_> {
-    fn check(&self, n: usize, k: usize) {
-        let (stored, expected, scales) = match self {
-            Self::F16(values) => (values.len(), n * k, n),
-            Self::BF16(values) => (values.len(), n * k, n),
-            Self::Int8 { codes, scales } => (codes.len(), n * k, scales.len()),
-            Self::Int4 { packed, scales } => {
-                assert!(
-                    k.is_multiple_of(2),
-                    "INT4 packs two columns into a byte, {k} is odd"
-                );
-                (packed.len() * 2, n * k, scales.len())
-            }
-        };
-        assert_eq!(
-            stored, expected,
-            "a weight of {n} rows needs {k} columns as the input has"
-        );
-        assert_eq!(scales, n, "a quantised weight needs one scale per row");
+    fn len(&self) -> usize {
+        match self {
+            Self::F16(values) => values.len(),
+            Self::BF16(values) => values.len(),
+        }
     }
 
     /// Row `row` in f32.
@@ -43,12 +27,6 @@ impl Rows<'_> {
         match self {
             Self::F16(values) => values[row * k..][..k].convert_to_f32_slice(out),
             Self::BF16(values) => values[row * k..][..k].convert_to_f32_slice(out),
-            Self::Int8 { codes, scales } => {
-                dequantize_int8_row(&codes[row * k..][..k], scales[row], out);
-            }
-            Self::Int4 { packed, scales } => {
-                dequantize_int4_row(&packed[row * k / 2..][..k / 2], scales[row], out);
-            }
         }
     }
 }
@@ -64,7 +42,11 @@ const ROWS_PER_TASK: usize = 32;
 /// If a slice does not have the length its shape asks for.
 pub(crate) fn matmul_rows(x: &[f32], m: usize, k: usize, n: usize, weight: Rows<'_>) -> Vec<f32> {
     assert_eq!(x.len(), m * k, "the input has {m} rows of {k}");
-    weight.check(n, k);
+    assert_eq!(
+        weight.len(),
+        n * k,
+        "a weight of {n} rows needs {k} columns as the input has"
+    );
     // By weight row first, [n, m], so that every thread writes its own piece.
     let mut by_weight_row = vec![0.0f32; n * m];
     if m == 0 || k == 0 {
@@ -102,20 +84,4 @@ fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
             }
         });
     out
-}
-
-fn dequantize_int8_row(codes: &[i8], scale: f16, out: &mut [f32]) {
-    let scale = scale.to_f32();
-    for (code, out) in codes.iter().zip(out) {
-        *out = f32::from(*code) * scale;
-    }
-}
-
-fn dequantize_int4_row(packed: &[u8], scale: f16, out: &mut [f32]) {
-    let scale = scale.to_f32();
-    for (byte, out) in packed.iter().zip(out.chunks_exact_mut(2)) {
-        let (even, odd) = Int4Matrix::unpack(*byte);
-        out[0] = f32::from(even) * scale;
-        out[1] = f32::from(odd) * scale;
-    }
 }

@@ -43,6 +43,12 @@ enum Shard {
     Torch(TorchFile),
 }
 
+/// How a folder holds its weights.
+enum Weights {
+    Single(PathBuf),
+    Index(PathBuf),
+}
+
 /// The two containers in which checkpoints are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
@@ -102,6 +108,25 @@ impl CheckpointFiles {
     /// [`CheckpointFiles::open`].
     pub fn open_with_format(dir: impl AsRef<Path>, format: WeightFormat) -> Result<Self> {
         Self::open_first_of(dir.as_ref(), &[format])
+    }
+
+    /// The files that [`CheckpointFiles::open`] would open, or [`CheckpointFiles::open_with_format`], index included.
+    /// Reads the index alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`CheckpointFiles::open`], for the folder and the index.
+    pub(super) fn paths_in(dir: &Path, format: Option<WeightFormat>) -> Result<Vec<PathBuf>> {
+        let formats = format.map_or(WeightFormat::ALL.to_vec(), |format| vec![format]);
+        match Self::find(dir, &formats)? {
+            (_, Weights::Single(path)) => Ok(vec![path]),
+            (_, Weights::Index(index)) => {
+                let shards = shard_index::read(&index)?;
+                let mut paths: Vec<_> = shards.keys().map(|shard| dir.join(shard)).collect();
+                paths.push(index);
+                Ok(paths)
+            }
+        }
     }
 
     /// The formats that `dir` holds weights in, in order of preference. An unreadable folder holds none.
@@ -204,18 +229,28 @@ impl CheckpointFiles {
     }
 
     fn open_first_of(dir: &Path, formats: &[WeightFormat]) -> Result<Self> {
+        match Self::find(dir, formats)? {
+            (format, Weights::Single(path)) => {
+                let mut files = Self::new(dir, format);
+                files.add_shard(&path, true)?;
+                Ok(files)
+            }
+            (format, Weights::Index(index)) => Self::open_sharded(dir, format, &index),
+        }
+    }
+
+    /// The first of these formats that `dir` holds weights in.
+    fn find(dir: &Path, formats: &[WeightFormat]) -> Result<(WeightFormat, Weights)> {
         // Tells an unreadable folder from an empty one.
         fs::read_dir(dir).map_err(|e| Error::io(dir, e))?;
-        for format in formats {
+        for &format in formats {
             let single = dir.join(format.single());
             if exists(&single)? {
-                let mut files = Self::new(dir, *format);
-                files.add_shard(&single, true)?;
-                return Ok(files);
+                return Ok((format, Weights::Single(single)));
             }
             let index = dir.join(format.index());
             if exists(&index)? {
-                return Self::open_sharded(dir, *format, &index);
+                return Ok((format, Weights::Index(index)));
             }
         }
         let looked_for: Vec<_> = formats

@@ -2,55 +2,76 @@
 //!
 //! Everything is checked before anything large is read: `config.json`, then every tensor's name, shape and type
 //! against the table in `names.rs`, then the memory that the weights will need. Only then the tensors are read, one
-//! at a time, each kept in the precision it is stored in.
+//! at a time, and each is kept as stored or quantised at once ([`Precision`]). What was quantised can be kept in a
+//! prepacked file, which is mapped and used in place: [`LoadOptions::prepack`], [`LoadOptions::cached`].
 
+mod atomic_file;
+mod cache;
+mod check;
+mod conversion;
 mod files;
 mod memory;
 mod names;
+mod network;
+mod precision;
+mod prepacked;
+mod progress;
 mod save;
-mod weights;
+mod stored_tensor;
+mod weight;
 
-use std::{fmt, path::Path};
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
 use crate::{
-    chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention, layer_norm},
     config::{ChatGlmConfig, ModelConfig},
     error::Result,
-    layers::embedding::TokenEmbedding,
     model::Model,
 };
 
+pub use cache::{CACHE_DIR_VARIABLE, default_cache_dir};
+pub use glm_quant::{Bits, GroupSize};
+
 pub use files::{CheckpointFiles, TensorInfo, WeightDType, WeightFormat};
 pub use names::{ExpectedTensor, Role, expected_tensors};
-pub use save::save_f16;
+pub use precision::{DEFAULT_HEAD, DEFAULT_INT4_GROUP, DEFAULT_INT8_GROUP, Precision};
+pub use prepacked::save_prepacked;
+pub use progress::{LoadProgress, LoadStage};
+pub use save::{save_f16, save_quantized};
 
-use names::{FINAL_LAYERNORM, LM_HEAD, LayerNames, WORD_EMBEDDINGS};
-use weights::WeightReader;
+use cache::CacheEntry;
+use conversion::Conversion;
+use network::Parts;
+use precision::Forms;
+use prepacked::PrepackedFile;
+use progress::Meter;
 
-/// Loads the checkpoint in `dir` on the CPU: [`LoadOptions::load`] with the defaults.
+/// Loads the checkpoint folder or prepacked file at `path` on the CPU: [`LoadOptions::load`] with the defaults.
 ///
 /// # Errors
 /// As [`LoadOptions::load`].
-pub fn load(dir: impl AsRef<Path>) -> Result<Model> {
-    LoadOptions::default().load(dir)
+pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+    LoadOptions::default().load(path)
 }
 
 /// How to load a checkpoint.
+#[derive(Debug)]
 pub struct LoadOptions<'a> {
     device: Device,
     format: Option<WeightFormat>,
-    progress: Option<Box<dyn FnMut(LoadProgress) + 'a>>,
+    precision: Precision,
+    head: Option<Precision>,
+    cache: Cache,
+    meter: Meter<'a>,
 }
 
-/// How far loading is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoadProgress {
-    /// Bytes of weights read so far.
-    pub bytes_read: u64,
-    /// Bytes of weights in all.
-    pub bytes_total: u64,
+/// Where quantised models are kept.
+#[derive(Debug, Clone)]
+enum Cache {
+    Off,
+    Default,
+    In(PathBuf),
 }
 
 impl Default for LoadOptions<'_> {
@@ -58,17 +79,11 @@ impl Default for LoadOptions<'_> {
         Self {
             device: Device::flex(),
             format: None,
-            progress: None,
+            precision: Precision::Stored,
+            head: None,
+            cache: Cache::Off,
+            meter: Meter::silent(),
         }
-    }
-}
-
-impl fmt::Debug for LoadOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadOptions")
-            .field("device", &self.device)
-            .field("format", &self.format)
-            .finish_non_exhaustive()
     }
 }
 
@@ -87,30 +102,78 @@ impl<'a> LoadOptions<'a> {
         self
     }
 
-    /// Calls `progress` after every tensor.
+    /// Quantises the layers' matrices while they are read; the default keeps them as stored. Embedding and head follow
+    /// with [`Precision::default_head`] unless [`LoadOptions::head`] says otherwise.
     #[must_use]
-    pub fn progress(mut self, progress: impl FnMut(LoadProgress) + 'a) -> Self {
-        self.progress = Some(Box::new(progress));
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
         self
     }
 
-    /// Loads a checkpoint folder in the official layout: `config.json` and the weights, as
-    /// `model.safetensors[.index.json]` or `pytorch_model.bin[.index.json]`, float, INT8 or INT4.
+    /// What the embedding becomes, and the head when it is another matrix.
+    #[must_use]
+    pub fn head(mut self, precision: Precision) -> Self {
+        self.head = Some(precision);
+        self
+    }
+
+    /// Keeps what is quantised in [`default_cache_dir`], and maps it from there the next time. Changes nothing when
+    /// nothing is to be quantised.
+    #[must_use]
+    pub fn cached(mut self) -> Self {
+        self.cache = Cache::Default;
+        self
+    }
+
+    /// As [`LoadOptions::cached`], in another folder. It is made when missing.
+    #[must_use]
+    pub fn cached_in(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cache = Cache::In(dir.into());
+        self
+    }
+
+    /// Calls `progress` after every tensor that is read, and when the stage changes. A mapped file is not read.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(LoadProgress) + 'a) -> Self {
+        self.meter.listen(progress);
+        self
+    }
+
+    /// Loads a checkpoint folder in the official layout, or a prepacked file.
     ///
-    /// Float matrices stay f32, f16 or bf16 as stored; biases and norms are widened to f32. A head that equals the
-    /// embedding is kept once.
+    /// A folder has `config.json` and the weights, as `model.safetensors[.index.json]` or
+    /// `pytorch_model.bin[.index.json]`, float, INT8 or INT4. Matrices are kept as stored or quantised as
+    /// [`LoadOptions::precision`] says; biases and norms are widened to f32. A head that equals the embedding is kept
+    /// once. A file is what [`LoadOptions::prepack`] wrote; it is mapped, and used in place on the CPU.
     ///
     /// # Errors
-    /// Every way in which the folder can be wrong is a variant of [`Error`](crate::Error) that names the file, and the tensor where
-    /// there is one; [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the weights would not fit.
-    pub fn load(self, dir: impl AsRef<Path>) -> Result<Model> {
-        let dir = dir.as_ref();
-        let config = ModelConfig::from_dir(dir)?;
-        let files = match self.format {
-            None => CheckpointFiles::open(dir)?,
-            Some(format) => CheckpointFiles::open_with_format(dir, format)?,
-        };
-        self.build(config, &files)
+    /// Every way in which the folder or file can be wrong is a variant of [`Error`](crate::Error) that names it, and
+    /// the tensor where there is one; [`Error::AlreadyQuantized`](crate::Error::AlreadyQuantized) when it holds codes of
+    /// another precision; [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the weights would not fit;
+    /// [`Error::StorageFull`](crate::Error::StorageFull) when the cache has no room.
+    pub fn load(self, path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        if path.is_file() {
+            let file = PrepackedFile::open(path)?;
+            file.forms().check(path, self.precision, self.head)?;
+            return file.into_model(path, self.device);
+        }
+        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(path)?;
+        let forms = self.forms(path, &config)?;
+        match &self.cache {
+            Cache::In(dir) if self.quantizes() => {
+                let entry = CacheEntry::new(dir, path, self.format, forms)?;
+                self.load_cached(&entry, path, &config, forms)
+            }
+            Cache::Default if self.quantizes() => {
+                let entry = CacheEntry::new(&default_cache_dir()?, path, self.format, forms)?;
+                self.load_cached(&entry, path, &config, forms)
+            }
+            _ => {
+                let files = self.open(path)?;
+                self.build(config, forms, &files)
+            }
+        }
     }
 
     /// Loads a checkpoint that is part of the program: the bytes of its `config.json` and `model.safetensors`.
@@ -123,52 +186,100 @@ impl<'a> LoadOptions<'a> {
         config: &[u8],
         safetensors: &'static [u8],
     ) -> Result<Model> {
-        let config = ModelConfig::from_json(Path::new(name).join("config.json"), config)?;
+        let ModelConfig::ChatGlm(config) =
+            ModelConfig::from_json(Path::new(name).join("config.json"), config)?;
+        let forms = self.forms(Path::new(name), &config)?;
         let files = CheckpointFiles::from_memory(name, safetensors)?;
-        self.build(config, &files)
+        self.build(config, forms, &files)
     }
 
-    fn build(self, config: ModelConfig, files: &CheckpointFiles) -> Result<Model> {
-        let ModelConfig::ChatGlm(config) = config;
-        let mut reader = WeightReader::new(files, &config, self.device.clone(), self.progress)?;
-        let network = read_chatglm(&config, &mut reader)?;
+    /// Writes the checkpoint folder `dir` as a prepacked file, in the precision that these options say. No more than
+    /// two of its tensors are in memory at a time, and `file` appears under its name when it is whole.
+    ///
+    /// # Errors
+    /// As [`LoadOptions::load`]; [`Error::Io`](crate::Error::Io),
+    /// [`Error::PermissionDenied`](crate::Error::PermissionDenied) and
+    /// [`Error::StorageFull`](crate::Error::StorageFull) for `file`; [`Error::Exists`](crate::Error::Exists) when
+    /// another process is writing it.
+    pub fn prepack(mut self, dir: impl AsRef<Path>, file: impl AsRef<Path>) -> Result<()> {
+        let dir = dir.as_ref();
+        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(dir)?;
+        let forms = self.forms(dir, &config)?;
+        let files = self.open(dir)?;
+        write_prepacked(&files, &config, forms, file.as_ref(), &mut self.meter)
+    }
+
+    /// Whether anything becomes another form than it is stored in.
+    fn quantizes(&self) -> bool {
+        [Some(self.precision), self.head]
+            .into_iter()
+            .flatten()
+            .any(|precision| precision != Precision::Stored)
+    }
+
+    fn forms(&self, path: &Path, config: &ChatGlmConfig) -> Result<Forms> {
+        Forms::of_checkpoint(path, config, self.precision, self.head)
+    }
+
+    fn open(&self, dir: &Path) -> Result<CheckpointFiles> {
+        match self.format {
+            None => CheckpointFiles::open(dir),
+            Some(format) => CheckpointFiles::open_with_format(dir, format),
+        }
+    }
+
+    fn load_cached(
+        mut self,
+        entry: &CacheEntry,
+        dir: &Path,
+        config: &ChatGlmConfig,
+        forms: Forms,
+    ) -> Result<Model> {
+        let mut meter = std::mem::replace(&mut self.meter, Meter::silent());
+        let file = entry.open_or_make(&mut meter, |path, meter| {
+            let files = self.open(dir)?;
+            write_prepacked(&files, config, forms, path, meter)
+        })?;
+        file.into_model(entry.path(), self.device)
+    }
+
+    fn build(
+        mut self,
+        config: ChatGlmConfig,
+        forms: Forms,
+        files: &CheckpointFiles,
+    ) -> Result<Model> {
+        let conversion = Conversion::new(files, &config, forms)?;
+        let tied = config.tie_word_embeddings;
+        let required = conversion.model_bytes(tied) + conversion.largest_read();
+        memory::check_fits(files.path(), required)?;
+        let stage = match self.quantizes() {
+            true => LoadStage::Quantizing,
+            false => LoadStage::Reading,
+        };
+        self.meter.begin(stage, conversion.bytes_to_read());
+        let mut parts = Parts::new(files.path().to_path_buf(), self.device.clone());
+        conversion.run(|tensor, weight, bytes_read| {
+            if let Some(weight) = weight {
+                parts.insert(&tensor.name, weight);
+            }
+            self.meter.add(bytes_read);
+            Ok(())
+        })?;
+        let network = parts.into_network(&config)?;
         Ok(Model::new(config, network, self.device))
     }
 }
 
-/// The model in the order of its file, embedding and head first: comparing the two needs both in memory, which is
-/// cheapest while nothing else is there.
-fn read_chatglm(config: &ChatGlmConfig, reader: &mut WeightReader<'_, '_>) -> Result<ChatGlm> {
-    let (embedding, lm_head) = reader.embedding_and_head(WORD_EMBEDDINGS, LM_HEAD)?;
-    let mut layers = Vec::with_capacity(config.num_layers);
-    for layer in 0..config.num_layers {
-        let names = LayerNames::new(layer);
-        layers.push(GlmBlock {
-            input_layernorm: reader
-                .layer_norm(&names.input_layernorm, blank_norm(config, reader))?,
-            attention: SelfAttention {
-                query_key_value: reader.linear(&names.query_key_value)?,
-                dense: reader.linear(&names.dense)?,
-                num_attention_heads: config.num_attention_heads,
-                layer,
-            },
-            post_attention_layernorm: reader
-                .layer_norm(&names.post_attention_layernorm, blank_norm(config, reader))?,
-            mlp: Mlp {
-                dense_h_to_4h: reader.linear(&names.dense_h_to_4h)?,
-                dense_4h_to_h: reader.linear(&names.dense_4h_to_h)?,
-            },
-        });
-    }
-    Ok(ChatGlm {
-        word_embeddings: TokenEmbedding::new(embedding),
-        layers,
-        final_layernorm: reader.layer_norm(FINAL_LAYERNORM, blank_norm(config, reader))?,
-        lm_head,
-        head_dim: config.hidden_size / config.num_attention_heads,
-    })
-}
-
-fn blank_norm(config: &ChatGlmConfig, reader: &WeightReader<'_, '_>) -> burn::nn::LayerNorm {
-    layer_norm(config, reader.device())
+fn write_prepacked(
+    files: &CheckpointFiles,
+    config: &ChatGlmConfig,
+    forms: Forms,
+    path: &Path,
+    meter: &mut Meter<'_>,
+) -> Result<()> {
+    let conversion = Conversion::new(files, config, forms)?;
+    // The tensor that is read, the one before it, and what becomes of that.
+    memory::check_fits(files.path(), 3 * conversion.largest_read())?;
+    prepacked::write(&conversion, config, path, meter)
 }

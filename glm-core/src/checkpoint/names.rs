@@ -109,6 +109,15 @@ pub fn expected_tensors(config: &ChatGlmConfig) -> Vec<ExpectedTensor> {
     table.tensors
 }
 
+/// Every tensor of a model with this configuration, whatever its matrices are stored as: [`Role::Matrix`] with the shape
+/// `[out, in]` of the numbers, and [`Role::Vector`]. `lm_head.weight` last.
+pub(crate) fn model_tensors(config: &ChatGlmConfig) -> Vec<ExpectedTensor> {
+    expected_tensors(&ChatGlmConfig {
+        quantization_bit: None,
+        ..config.clone()
+    })
+}
+
 /// True for tensors that the model recomputes instead of reading.
 pub(crate) fn is_recomputed(name: &str) -> bool {
     name.ends_with(RECOMPUTED_SUFFIX)

@@ -1,6 +1,8 @@
 //! Tokens, one at a time: prefill, then decode, as an iterator.
 
+mod log_probs;
 mod options;
+mod prompt_lookup;
 mod sampler;
 mod stop;
 
@@ -11,6 +13,7 @@ use std::sync::{
 
 use burn::tensor::Tensor;
 
+pub use log_probs::log_probs;
 pub use options::GenerationOptions;
 pub use sampler::{Sampled, Sampler, probabilities};
 pub use stop::StopStrings;
@@ -74,13 +77,19 @@ impl CancelToken {
 pub struct Generator<'model> {
     model: &'model Model,
     sampler: Sampler,
-    /// Prompt and generated tokens.
+    /// Prompt and chosen tokens.
     tokens: Vec<TokenId>,
     prompt_len: usize,
+    /// Of `tokens`, how many the caller has.
+    given_len: usize,
     max_len: usize,
     state: Option<DecodeState>,
     cancel: CancelToken,
+    prompt_lookup_num_tokens: usize,
+    forward_passes: usize,
     invalid_scores: usize,
+    /// The end-of-reply token was chosen after the last of `tokens`.
+    ended: bool,
     finish_reason: Option<FinishReason>,
 }
 
@@ -112,10 +121,14 @@ impl<'model> Generator<'model> {
             sampler,
             tokens: prompt.to_vec(),
             prompt_len: prompt.len(),
+            given_len: prompt.len(),
             max_len,
             state: None,
             cancel: CancelToken::new(),
+            prompt_lookup_num_tokens: options.prompt_lookup_num_tokens,
+            forward_passes: 0,
             invalid_scores: 0,
+            ended: false,
             finish_reason: None,
         })
     }
@@ -141,7 +154,7 @@ impl<'model> Generator<'model> {
     /// The tokens generated so far.
     #[must_use]
     pub fn generated(&self) -> &[TokenId] {
-        &self.tokens[self.prompt_len..]
+        &self.tokens[self.prompt_len..self.given_len]
     }
 
     /// Number of tokens in the prompt.
@@ -162,21 +175,57 @@ impl<'model> Generator<'model> {
         self.invalid_scores
     }
 
-    fn step(&mut self) -> Result<TokenId> {
-        let logits = match &mut self.state {
-            None => {
-                let (logits, state) = self.model.prefill(&[&self.tokens])?;
-                self.state = Some(state);
-                logits
-            }
-            Some(state) => {
-                let last = self.tokens.len() - 1;
-                self.model.decode(state, &self.tokens[last..])?
-            }
+    /// Passes through the model so far, the prompt's included: fewer than tokens when guesses were right.
+    #[must_use]
+    pub fn forward_passes(&self) -> usize {
+        self.forward_passes
+    }
+
+    /// Runs the model once and chooses at least one more token, or the end.
+    fn step(&mut self) -> Result<()> {
+        self.forward_passes += 1;
+        let Some(state) = &mut self.state else {
+            let capacity = self.max_len.min(self.model.max_sequence_length());
+            let (logits, state) = self
+                .model
+                .prefill_with_capacity(&[&self.tokens], capacity)?;
+            self.state = Some(state);
+            self.choose(&mut to_host(logits)?)?;
+            return Ok(());
         };
-        let sampled = self.sampler.sample(&mut to_host(logits)?, &self.tokens)?;
+        let last = self.tokens.len() - 1;
+        let room = self.max_len - self.tokens.len() - 1; // for guesses beside the one token that is sure to come
+        let limit = self.prompt_lookup_num_tokens.min(room);
+        let guess = prompt_lookup::guess(&self.tokens, limit).to_vec();
+        let known_len = state.len() + 1;
+        let new: Vec<TokenId> = self.tokens[last..].iter().chain(&guess).copied().collect();
+        let mut logits = to_host(self.model.extend(state, &new)?)?;
+
+        let mut guess = guess.into_iter();
+        let mut right = 0;
+        for logits in logits.chunks_exact_mut(self.model.vocab_size()) {
+            let token = self.choose(logits)?;
+            if token.is_none() || token != guess.next() {
+                break;
+            }
+            right += 1;
+        }
+        if let Some(state) = &mut self.state {
+            state.truncate(known_len + right);
+        }
+        Ok(())
+    }
+
+    /// Chooses the token after `self.tokens`; `None` for the end of the reply.
+    fn choose(&mut self, logits: &mut [f32]) -> Result<Option<TokenId>> {
+        let sampled = self.sampler.sample(logits, &self.tokens)?;
         self.invalid_scores += sampled.invalid_scores;
-        Ok(sampled.token)
+        self.ended = sampled.token == self.model.eos_token_id();
+        if self.ended {
+            return Ok(None);
+        }
+        self.tokens.push(sampled.token);
+        Ok(Some(sampled.token))
     }
 }
 
@@ -191,29 +240,28 @@ impl Iterator for Generator<'_> {
             self.finish(FinishReason::Cancelled);
             return None;
         }
-        if self.tokens.len() >= self.max_len {
-            self.finish(FinishReason::Length);
-            return None;
-        }
-        match self.step() {
-            Ok(token) if token == self.model.eos_token_id() => {
-                self.finish(FinishReason::Eos);
-                None
+        if self.given_len == self.tokens.len() && !self.ended {
+            if self.tokens.len() >= self.max_len {
+                self.finish(FinishReason::Length);
+                return None;
             }
-            Ok(token) => {
-                self.tokens.push(token);
-                Some(Ok(token))
-            }
-            Err(error) => {
+            if let Err(error) = self.step() {
                 // Nothing more can come: the state is not to be trusted.
                 self.max_len = 0;
-                Some(Err(error))
+                self.tokens.truncate(self.given_len);
+                return Some(Err(error));
             }
         }
+        let Some(token) = self.tokens.get(self.given_len) else {
+            self.finish(FinishReason::Eos);
+            return None;
+        };
+        self.given_len += 1;
+        Some(Ok(*token))
     }
 }
 
-/// The logits `[1, vocab_size]` of one row, in host memory.
+/// Logits `[rows, vocab_size]`, in host memory.
 fn to_host(logits: Tensor<2>) -> Result<Vec<f32>> {
     let failed = |reason: String| Error::Execution { reason };
     logits

@@ -1,19 +1,20 @@
 //! `y = x · Wᵀ + b` with a weight stored in whatever way the checkpoint has it.
 
+use std::{fmt, sync::Arc};
+
 use burn::{
     module::{Initializer, Module, Param, ParamId},
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Tensor},
 };
+use glm_backends::{Activations, PackedWeight};
 
 /// A linear layer of a GLM. The model files call [`GlmLinear::forward`] and do not know which it is.
 #[derive(Module, Debug)]
 pub enum GlmLinear {
     /// f32, f16 or bf16.
     Float(FloatLinear),
-    /// One signed byte per value, one scale per output row.
-    Int8(Int8Linear),
-    /// Half a byte per value, one scale per output row.
-    Int4(Int4Linear),
+    /// INT8 or INT4.
+    Packed(PackedLinear),
 }
 
 /// A float weight in its stored precision.
@@ -23,28 +24,38 @@ pub struct FloatLinear {
     pub weight: Param<Tensor<2>>,
     /// `[out]`, f32.
     pub bias: Option<Param<Tensor<1>>>,
+    /// Is shown every input of the layer.
+    #[module(skip)]
+    pub(crate) observer: Option<InputObserver>,
 }
 
-/// An INT8 weight of the official quantiser.
-#[derive(Module, Debug)]
-pub struct Int8Linear {
-    /// `[out, in]`, i8.
-    pub codes: Param<Tensor<2, Int>>,
-    /// `[out]`, f16.
-    pub scales: Param<Tensor<1>>,
-    /// `[out]`, f32.
-    pub bias: Option<Param<Tensor<1>>>,
+/// Is shown what a layer is multiplied with, row by row.
+#[derive(Clone)]
+pub(crate) struct InputObserver(Arc<dyn Fn(Tensor<2>) + Send + Sync>);
+
+impl InputObserver {
+    /// `see` gets the inputs as `[rows, in]`, f32.
+    pub(crate) fn new(see: impl Fn(Tensor<2>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(see))
+    }
 }
 
-/// An INT4 weight of the official quantiser.
+impl fmt::Debug for InputObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InputObserver")
+    }
+}
+
+/// A quantised weight.
 #[derive(Module, Debug)]
-pub struct Int4Linear {
-    /// `[out, in / 2]`, u8: the even column in the high nibble.
-    pub packed: Param<Tensor<2, Int>>,
-    /// `[out]`, f16.
-    pub scales: Param<Tensor<1>>,
+pub struct PackedLinear {
+    /// `[out, in]`.
+    pub weight: PackedWeight,
     /// `[out]`, f32.
     pub bias: Option<Param<Tensor<1>>>,
+    /// How the kernels take the input.
+    #[module(skip)]
+    pub activations: Activations,
 }
 
 impl GlmLinear {
@@ -54,6 +65,7 @@ impl GlmLinear {
         Self::Float(FloatLinear {
             weight: normal.init([output, input], device),
             bias: Some(Initializer::Zeros.init([output], device)),
+            observer: None,
         })
     }
 
@@ -62,25 +74,25 @@ impl GlmLinear {
         Self::Float(FloatLinear {
             weight: Param::initialized(ParamId::new(), weight),
             bias: bias.map(|bias| Param::initialized(ParamId::new(), bias)),
+            observer: None,
         })
     }
 
-    /// A layer around INT8 codes `[out, in]`, scales `[out]` in f16 and a bias `[out]` in f32.
-    pub fn int8(codes: Tensor<2, Int>, scales: Tensor<1>, bias: Option<Tensor<1>>) -> Self {
-        Self::Int8(Int8Linear {
-            codes: Param::initialized(ParamId::new(), codes),
-            scales: Param::initialized(ParamId::new(), scales),
+    /// A layer around a quantised weight `[out, in]` and a bias `[out]` in f32. The kernels round its input to int8;
+    /// [`GlmLinear::set_activations`] changes that.
+    pub fn packed(weight: PackedWeight, bias: Option<Tensor<1>>) -> Self {
+        Self::Packed(PackedLinear {
+            weight,
             bias: bias.map(|bias| Param::initialized(ParamId::new(), bias)),
+            activations: Activations::Int8,
         })
     }
 
-    /// A layer around packed INT4 codes `[out, in / 2]`, scales `[out]` in f16 and a bias `[out]` in f32.
-    pub fn int4(packed: Tensor<2, Int>, scales: Tensor<1>, bias: Option<Tensor<1>>) -> Self {
-        Self::Int4(Int4Linear {
-            packed: Param::initialized(ParamId::new(), packed),
-            scales: Param::initialized(ParamId::new(), scales),
-            bias: bias.map(|bias| Param::initialized(ParamId::new(), bias)),
-        })
+    /// How the kernels take the input of a quantised weight; float weights always take it as it is.
+    pub fn set_activations(&mut self, activations: Activations) {
+        if let Self::Packed(layer) = self {
+            layer.activations = activations;
+        }
     }
 
     /// Applies the layer.
@@ -92,20 +104,22 @@ impl GlmLinear {
     /// # Panics
     /// If the last axis of `x` is not `in`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let (y, bias) = match self {
-            Self::Float(layer) => (glm_backends::linear(x, layer.weight.val()), &layer.bias),
-            Self::Int8(layer) => (
-                glm_backends::int8_linear(x, layer.codes.val(), layer.scales.val()),
-                &layer.bias,
-            ),
-            Self::Int4(layer) => (
-                glm_backends::int4_linear(x, layer.packed.val(), layer.scales.val()),
-                &layer.bias,
-            ),
-        };
-        match bias {
-            Some(bias) => y + bias.val().unsqueeze(),
-            None => y,
+        match self {
+            Self::Float(layer) => {
+                if let Some(InputObserver(see)) = &layer.observer {
+                    let [_, input] = layer.weight.dims();
+                    see(x.clone().reshape([-1, input as i32]));
+                }
+                let y = glm_backends::linear(x, layer.weight.val());
+                match &layer.bias {
+                    Some(bias) => y + bias.val().unsqueeze(),
+                    None => y,
+                }
+            }
+            Self::Packed(layer) => {
+                let bias = layer.bias.as_ref().map(Param::val);
+                layer.weight.linear(x, bias, layer.activations)
+            }
         }
     }
 }

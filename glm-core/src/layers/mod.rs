@@ -1,5 +1,6 @@
 //! The parts that the models are made of.
 
+pub(crate) mod attention;
 pub mod embedding;
 pub mod linear;
 pub mod rotary;

@@ -16,8 +16,8 @@ const BASE: f32 = 10_000.0;
 /// The cosines and sines of one forward pass: the same for every layer and head.
 #[derive(Debug, Clone)]
 pub struct RotaryTable {
-    cos: Tensor<4>, // [batch, 1, seq, head_dim]
-    sin: Tensor<4>, // [batch, 1, seq, head_dim]
+    cos: Tensor<3>, // [batch, seq, head_dim / 2], part after part
+    sin: Tensor<3>, // [batch, seq, head_dim / 2]
     parts: usize,
 }
 
@@ -33,7 +33,7 @@ impl RotaryTable {
     /// # Panics
     /// If `head_dim` is not a multiple of twice the number of parts.
     pub fn new(position_ids: Tensor<3, Int>, head_dim: usize) -> Self {
-        let [_, parts, _] = position_ids.dims();
+        let [batch, parts, seq] = position_ids.dims();
         assert_eq!(
             head_dim % (2 * parts),
             0,
@@ -41,12 +41,9 @@ impl RotaryTable {
         );
         let frequencies = inverse_frequencies(head_dim / parts, &position_ids.device()); // [1, 1, 1, d / 2]
         let angles = position_ids.float().unsqueeze_dim::<4>(3) * frequencies; // [batch, parts, seq, d / 2]
-        // Both values of a pair have the pair's angle, and the parts stand side by side in the head.
-        let angles = Tensor::cat(vec![angles.clone(), angles], 3); // [batch, parts, seq, d]
-        let [batch, _, seq, _] = angles.dims();
         let angles = angles
-            .swap_dims(1, 2) // [batch, seq, parts, d]
-            .reshape([batch, 1, seq, head_dim]);
+            .swap_dims(1, 2) // [batch, seq, parts, d / 2]
+            .reshape([batch, seq, head_dim / 2]);
         Self {
             cos: angles.clone().cos(),
             sin: angles.sin(),
@@ -54,15 +51,40 @@ impl RotaryTable {
         }
     }
 
+    /// Cosine and sine of every pair, `[batch, seq, head_dim / 2]` each, part after part.
+    pub fn by_pair(&self) -> (Tensor<3>, Tensor<3>) {
+        (self.cos.clone(), self.sin.clone())
+    }
+
+    /// Position ids of a token: the parts that the head is cut into.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Where the table is.
+    pub fn device(&self) -> Device {
+        self.cos.device()
+    }
+
     /// Turns queries or keys.
     ///
     /// # Shapes
     /// - `x` and result: `[batch, heads, seq, head_dim]`
     pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, _, seq, head_dim] = self.cos.dims();
-        assert_shape!(x, [batch, _, seq, head_dim]);
+        let [batch, seq, pairs] = self.cos.dims();
+        assert_shape!(x, [batch, _, seq, 2 * pairs]);
         let quarter_turn = self.quarter_turn(x.clone());
-        x * self.cos.clone() + quarter_turn * self.sin.clone()
+        x * self.by_value(&self.cos) + quarter_turn * self.by_value(&self.sin)
+    }
+
+    /// One number for each pair → one for each value: both of a pair have the same, and the parts stand side by side.
+    fn by_value(&self, table: &Tensor<3>) -> Tensor<4> {
+        let [batch, seq, pairs] = table.dims();
+        table
+            .clone()
+            .reshape([batch, seq, self.parts, 1, pairs / self.parts])
+            .repeat_dim(3, 2) // [batch, seq, parts, 2, d / 2]
+            .reshape([batch, 1, seq, 2 * pairs])
     }
 
     /// `(a, b)` → `(-b, a)` for the two halves of every part; the official `rotate_half`.

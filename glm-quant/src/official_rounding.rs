@@ -9,20 +9,24 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::error::{Error, Result};
+use crate::group_scale::{CodeRange, official_scale};
+use crate::layout::{Bits, GroupSize};
 
 /// Buffers for one row, reused from row to row.
 pub(crate) struct RowQuantizer {
     /// Largest code: 127 or 7.
-    limit: f32,
+    limit: i8,
+    range: CodeRange,
     quotients: Vec<f32>,
     halves: Vec<f16>,
 }
 
 impl RowQuantizer {
-    /// For rows of `cols` weights and codes from `-limit` to `limit`.
-    pub(crate) fn new(limit: i8, cols: usize) -> Self {
+    /// For rows of `cols` weights and codes of these bits.
+    pub(crate) fn new(bits: Bits, cols: usize) -> Self {
         Self {
-            limit: f32::from(limit),
+            limit: bits.max_code(),
+            range: CodeRange::new(bits, GroupSize::Row),
             quotients: vec![0.0; cols],
             halves: vec![f16::ZERO; cols],
         }
@@ -56,19 +60,8 @@ impl RowQuantizer {
     }
 
     fn scale(&self, row: usize) -> Result<f16> {
-        let mut largest = 0.0_f32;
-        for (column, weight) in self.quotients.iter().enumerate() {
-            if !weight.is_finite() {
-                return Err(Error::NonFiniteWeight { row, column });
-            }
-            largest = largest.max(weight.abs());
-        }
-        let scale = f16::from_f32(largest / self.limit);
-        if scale.is_finite() {
-            Ok(scale)
-        } else {
-            Err(Error::ScaleOverflow { row })
-        }
+        check_weights(row, &self.quotients)?;
+        official_scale(self.limit, &self.quotients).ok_or(Error::ScaleOverflow { row })
     }
 
     fn divide_by(&mut self, scale: f16) {
@@ -84,11 +77,22 @@ impl RowQuantizer {
     }
 
     fn codes(&self) -> impl Iterator<Item = i8> {
-        // Within the limit except where the scale is subnormal and was rounded far down.
-        #[allow(clippy::cast_possible_truncation)]
-        self.quotients
-            .iter()
-            .map(|quotient| quotient.round_ties_even().clamp(-self.limit, self.limit) as i8)
+        // Only a subnormal scale, rounded far down, has quotients beyond the range.
+        let codes = self.quotients.iter();
+        codes.map(|quotient| self.range.nearest_code(*quotient))
+    }
+}
+
+/// [`Error::NonFiniteWeight`] for the first weight of the row that is NaN or infinite.
+pub(crate) fn check_weights(row: usize, weights: &[f32]) -> Result<()> {
+    // Without an early exit the compiler makes vectors of this, and it hardly ever finds anything.
+    let sound = weights.iter().fold(true, |sound, w| sound & w.is_finite());
+    if sound {
+        return Ok(());
+    }
+    match weights.iter().position(|weight| !weight.is_finite()) {
+        Some(column) => Err(Error::NonFiniteWeight { row, column }),
+        None => Ok(()),
     }
 }
 

@@ -1,0 +1,60 @@
+//! What can keep a measurement from happening.
+
+use std::{io, process::ExitStatus};
+
+/// An error of the measuring program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A random model of a family or size that cannot be made.
+    #[error("cannot make a random model `{name}`: {reason}; the one there is: random:chatglm-6b")]
+    UnknownRandomModel {
+        /// The name behind `random:`.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The model is of a family whose matrices this program does not know.
+    #[error("the matrices of this model cannot be measured one by one: {reason}")]
+    Matrices {
+        /// What was found.
+        reason: String,
+    },
+    /// A prompt or cache that the model has no tokens for.
+    #[error("the vocabulary of the model is too small for a random prompt")]
+    Vocabulary,
+    /// Guesses have changed a text, which they must not.
+    #[error("the text with guesses is not the text without them")]
+    TextDiffers,
+    /// An error of the library.
+    #[error(transparent)]
+    Model(#[from] glm_core::Error),
+    /// The number of threads cannot be set.
+    #[error(transparent)]
+    Device(#[from] glm_backends::Error),
+    /// `GLM_CPU_LEVEL` cannot be followed.
+    #[error(transparent)]
+    Level(#[from] glm_backends::cpu::LevelError),
+    /// The program could not run itself for one of the numbers of threads.
+    #[error("cannot start the program for {threads} threads: {source}")]
+    Start {
+        /// The number.
+        threads: usize,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The program failed for one of the numbers of threads; it has said why.
+    #[error("the measurement with {threads} threads failed: {status}")]
+    Run {
+        /// The number.
+        threads: usize,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A report cannot be written, or what the program printed is none.
+    #[error("a report is not what it should be: {0}")]
+    Report(#[from] serde_json::Error),
+    /// The terminal or pipe is gone.
+    #[error("cannot write the report: {0}")]
+    Write(#[from] io::Error),
+}

@@ -1,0 +1,327 @@
+//! The measurements with one number of threads.
+//!
+//! A machine that others use changes its speed from one second to the next. So whatever is to be divided is measured in
+//! turns, a fraction of a second apart, and the medians are taken of the quotients.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::Tensor;
+use glm_backends::cpu::{
+    CpuLevel,
+    machine_peak::{dot_product_peak, read_bandwidth},
+};
+use glm_core::{
+    Model, TokenId,
+    config::{ChatGlmConfig, ModelConfig},
+};
+
+use crate::{
+    Error,
+    arguments::Arguments,
+    calendar,
+    machine::{Machine, commit},
+    matrices::Matrices,
+    peak_memory::peak_memory,
+    report::{Decode, Prefill, Product, Report},
+    statistics::Spread,
+};
+
+/// The shortest prompt: `[gMASK] <sop>`.
+const SHORTEST_PROMPT: usize = 2;
+
+/// Tokens from one look at plain reading and the products to the next.
+const TOKENS_PER_LOOK: usize = 4;
+
+/// Measures everything that `arguments` ask for, with `threads` threads. Once in a process: the number of threads cannot
+/// be changed.
+///
+/// # Errors
+/// For a model that cannot be loaded or measured, and threads that cannot be set.
+pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
+    CpuLevel::check_variable()?;
+    glm_core::set_cpu_threads(threads)?;
+    let (layers, head) = arguments.precisions();
+    let start = Instant::now();
+    let model = arguments.model.open(layers, head)?;
+    let load_seconds = start.elapsed().as_secs_f64();
+    let ModelConfig::ChatGlm(config) = model.config() else {
+        return Err(Error::Matrices {
+            reason: "the family is new to this program".to_owned(),
+        });
+    };
+    let matrices = Matrices::of(&model)?;
+
+    let start = Instant::now();
+    let (logits, _) = model.prefill(&[&random_prompt(SHORTEST_PROMPT, &config)?])?;
+    most_likely(logits);
+    let first_pass_seconds = start.elapsed().as_secs_f64();
+    let peak_before = peak_memory();
+
+    let session = Session {
+        model: &model,
+        config: &config,
+        matrices: &matrices,
+        repeat: arguments.repeat,
+        read_buffer: vec![1; arguments.read_buffer << 17],
+    };
+    let decode = arguments
+        .context
+        .iter()
+        .map(|&context| session.decode(context, arguments.r#gen))
+        .collect::<Result<_, _>>()?;
+    let prefill = arguments
+        .prompt
+        .iter()
+        .map(|&prompt| session.prefill(prompt))
+        .collect::<Result<_, _>>()?;
+    let buffer_bytes = size_of_val(session.read_buffer.as_slice()) as u64;
+    let peak_after = peak_memory().map(|peak| peak.saturating_sub(buffer_bytes));
+
+    Ok(Report {
+        date: calendar::today(),
+        commit: commit(),
+        command: command_line(&arguments.for_threads(threads)),
+        machine: Machine::this(),
+        model: arguments.model.to_string(),
+        precision: layers.to_string(),
+        head: head.to_string(),
+        threads,
+        load_seconds,
+        first_pass_seconds,
+        weight_bytes: matrices.bytes(),
+        cache_bytes_per_token: model.cache_bytes_per_token() as u64,
+        peak_memory_bytes: peak_before.max(peak_after),
+        prefill,
+        decode,
+    })
+}
+
+struct Session<'a> {
+    model: &'a Model,
+    config: &'a ChatGlmConfig,
+    matrices: &'a Matrices,
+    repeat: usize,
+    read_buffer: Vec<u64>,
+}
+
+impl Session<'_> {
+    fn decode(&self, context: usize, generated: usize) -> Result<Decode, Error> {
+        let context = context.max(SHORTEST_PROMPT);
+        let prompt = random_prompt(context, self.config)?;
+        let (logits, mut state) = self
+            .model
+            .prefill_with_capacity(&[&prompt], context + generated)?;
+        let first = most_likely(logits);
+        let inputs = self.matrices.inputs(1);
+        let cache_bytes = (context + generated / 2) * self.model.cache_bytes_per_token();
+        let bytes_per_token = self.matrices.bytes() + cache_bytes as u64;
+        let gb_per_second = |step: Duration| bytes_per_token as f64 / step.as_secs_f64() / 1e9;
+
+        let mut runs = Vec::new();
+        let mut rates = Vec::new();
+        let mut read_rates = Vec::new();
+        let mut looks = Looks::default();
+        for _ in 0..self.repeat {
+            state.truncate(context);
+            let mut token = first;
+            let mut run = Duration::ZERO;
+            for index in 0..generated {
+                let start = Instant::now();
+                token = most_likely(self.model.decode(&mut state, &[token])?);
+                let step = start.elapsed();
+                run += step;
+                rates.push(gb_per_second(step));
+                if index % TOKENS_PER_LOOK == 0 {
+                    let read_rate = read_bandwidth(&self.read_buffer) / 1e9;
+                    read_rates.push(read_rate);
+                    looks.machine_shares.push(gb_per_second(step) / read_rate);
+                    looks.products(step, self.matrices.multiply(&inputs));
+                }
+            }
+            runs.push(generated as f64 / run.as_secs_f64());
+        }
+        Ok(Decode {
+            context,
+            generated,
+            tokens_per_second: Spread::of(runs),
+            bytes_per_token,
+            gb_per_second: Spread::of(rates),
+            read_gb_per_second: Spread::of(read_rates),
+            read_share: looks.machine_share(),
+            outside_share: looks.outside_share(),
+            products: looks.by_matrix(self.matrices, 1),
+        })
+    }
+
+    fn prefill(&self, tokens: usize) -> Result<Prefill, Error> {
+        let prompt = random_prompt(tokens, self.config)?;
+        let inputs = self.matrices.inputs(tokens);
+        let operations = self.matrices.operations(tokens);
+
+        let mut times = Vec::new();
+        let mut peaks = Vec::new();
+        let mut looks = Looks::default();
+        for _ in 0..self.repeat {
+            let before = dot_product_peak();
+            let start = Instant::now();
+            let (logits, _) = self.model.prefill(&[&prompt])?;
+            most_likely(logits);
+            let time = start.elapsed();
+            let after = dot_product_peak();
+            let rate = operations as f64 / time.as_secs_f64();
+            looks
+                .machine_shares
+                .push(rate / f64::midpoint(before, after));
+            looks.products(time, self.matrices.multiply(&inputs));
+            times.push(time.as_secs_f64());
+            peaks.extend([before / 1e9, after / 1e9]);
+        }
+        Ok(Prefill {
+            prompt: tokens,
+            first_token_seconds: Spread::of(times.iter().copied()),
+            tokens_per_second: Spread::of(times.iter().map(|time| tokens as f64 / time)),
+            operations,
+            gop_per_second: Spread::of(times.iter().map(|time| operations as f64 / time / 1e9)),
+            peak_gop_per_second: Spread::of(peaks),
+            int8_share: looks.machine_share(),
+            outside_share: looks.outside_share(),
+            products: looks.by_matrix(self.matrices, tokens),
+        })
+    }
+}
+
+/// What was measured beside passes of the model.
+#[derive(Default)]
+struct Looks {
+    machine_shares: Vec<f64>,
+    outside_shares: Vec<f64>,
+    products: Vec<Vec<Duration>>, // [looks][matrices]
+}
+
+impl Looks {
+    /// The products of a pass, measured right after one that took `pass`.
+    fn products(&mut self, pass: Duration, products: Vec<Duration>) {
+        let inside: Duration = products.iter().sum();
+        self.outside_shares
+            .push(1.0 - inside.as_secs_f64() / pass.as_secs_f64());
+        self.products.push(products);
+    }
+
+    fn machine_share(&self) -> f64 {
+        Spread::of(self.machine_shares.iter().copied()).median
+    }
+
+    fn outside_share(&self) -> f64 {
+        Spread::of(self.outside_shares.iter().copied()).median
+    }
+
+    /// The products with the matrices of one name taken together, for a pass over `tokens`.
+    fn by_matrix(&self, matrices: &Matrices, tokens: usize) -> Vec<Product> {
+        let mut products: Vec<Product> = Vec::new();
+        for matrix in matrices.iter() {
+            if products.iter().any(|product| product.matrix == matrix.name) {
+                continue;
+            }
+            let same = |other: &&crate::matrices::Matrix| other.name == matrix.name;
+            let seconds = self.products.iter().map(|look| {
+                let all = matrices.iter().zip(look);
+                all.filter(|(other, _)| other.name == matrix.name)
+                    .map(|(_, time)| time.as_secs_f64())
+                    .sum()
+            });
+            products.push(Product {
+                matrix: matrix.name.to_owned(),
+                seconds: Spread::of(seconds).median,
+                bytes: matrices.iter().filter(same).map(|m| m.bytes).sum(),
+                operations: matrices
+                    .iter()
+                    .filter(same)
+                    .map(|m| m.operations(tokens))
+                    .sum(),
+            });
+        }
+        products
+    }
+}
+
+/// Ordinary tokens, then `[gMASK] <sop>`: `length` in all, at least 2.
+fn random_prompt(length: usize, config: &ChatGlmConfig) -> Result<Vec<TokenId>, Error> {
+    let special = [
+        config.mask_token_id,
+        config.gmask_token_id,
+        config.bos_token_id,
+        config.eos_token_id,
+    ];
+    let ordinary: Vec<TokenId> = (0..config.vocab_size)
+        .filter(|id| !special.contains(id))
+        .filter_map(|id| TokenId::try_from(id).ok())
+        .collect();
+    if ordinary.is_empty() {
+        return Err(Error::Vocabulary);
+    }
+    // A step that shares no factor with the size would do; this one is prime and larger than any vocabulary.
+    let text = (0..length.saturating_sub(SHORTEST_PROMPT))
+        .map(|index| ordinary[(index + 1) * 1_000_003 % ordinary.len()]);
+    let end = [config.gmask_token_id, config.bos_token_id];
+    Ok(text
+        .chain(end.into_iter().filter_map(|id| TokenId::try_from(id).ok()))
+        .collect())
+}
+
+/// The id with the largest logit of the first row; the work that ends every step.
+fn most_likely(logits: Tensor<2>) -> TokenId {
+    let data = logits.into_data();
+    let logits = data.as_slice::<f32>().unwrap_or_default();
+    let best = (0..).zip(logits).max_by(|(_, a), (_, b)| a.total_cmp(b));
+    best.map_or(0, |(id, _)| id)
+}
+
+/// The command as a shell would take it.
+fn command_line(arguments: &[String]) -> String {
+    let mut command = "glm-bench".to_owned();
+    for argument in arguments {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/=+".contains(c);
+        command.push(' ');
+        if !argument.is_empty() && argument.chars().all(plain) {
+            command.push_str(argument);
+        } else {
+            command.push_str(&format!("'{}'", argument.replace('\'', r"'\''")));
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_as_long_as_asked_and_has_one_blank() {
+        let json = r#"{"model_type": "chatglm", "vocab_size": 640, "hidden_size": 64, "num_layers": 1,
+            "num_attention_heads": 4, "bos_token_id": 624, "eos_token_id": 625, "mask_token_id": 620,
+            "gmask_token_id": 621, "pad_token_id": 3}"#;
+        let config = ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
+        let ModelConfig::ChatGlm(config) = config else {
+            panic!("{config:?}");
+        };
+        for length in [2, 3, 700] {
+            let prompt = random_prompt(length, &config).unwrap();
+            assert_eq!(prompt.len(), length);
+            let (text, end) = prompt.split_at(length - 2);
+            assert_eq!(end, [621, 624]);
+            assert!(
+                text.iter()
+                    .all(|id| !(620..626).contains(id) || *id == 622 || *id == 623)
+            );
+        }
+    }
+
+    #[test]
+    fn the_command_line_survives_a_shell() {
+        let arguments = ["--model", "a b/it's", "--prompt", "1,2"].map(str::to_owned);
+        assert_eq!(
+            command_line(&arguments),
+            r"glm-bench --model 'a b/it'\''s' --prompt 1,2"
+        );
+    }
+}

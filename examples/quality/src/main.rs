@@ -1,0 +1,107 @@
+//! `cargo run --release -p quality`: what each precision costs in quality, as a Markdown table.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use glm_core::{CachePrecision, GlmTokenizer, Model, Numerics, Precision, Quantizer, Result};
+use quality::{Question, calibration, measure, quantized};
+
+/// Measures what each precision costs in quality, on the built-in demonstration model and its held-out questions.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// CPU threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Use every N-th training question to calibrate GPTQ
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    calibration_step: usize,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(threads) = arguments.threads {
+        glm_core::set_cpu_threads(threads)?;
+    }
+    let corpus = mini_corpus::generate();
+    let training: Vec<Question> = corpus.train.iter().map(Question::from).collect();
+    let held_out: Vec<Question> = corpus
+        .held_out
+        .iter()
+        .map(|held_out| Question::from(&held_out.example))
+        .collect();
+    let (tokenizer, model) = mini_model::load()?;
+    let table = Table {
+        tokenizer,
+        held_out,
+    };
+    let rows = calibration(
+        &training,
+        &table.tokenizer,
+        arguments.calibration_step.max(1),
+    );
+    let gptq = Quantizer::Gptq { calibration: &rows };
+
+    println!("| layers | embedding, head | quantiser | inputs | cache | perplexity | right |");
+    println!("|---|---|---|---|---|--:|--:|");
+    let exact = model.clone().with_numerics(Numerics::EXACT);
+    table.line(["f16", "f16", "", "f32", "f32"], &exact)?;
+    table.line(["f16", "f16", "", "f32", "f16"], &model)?;
+    table.line(
+        ["f16", "f16", "", "f32", "int8"],
+        &with_cache(&model, CachePrecision::Int8),
+    )?;
+    for name in ["int8-row", "int8-g128", "int4-row", "int4-g32", "int4-g128"] {
+        let precision: Precision = name.parse()?;
+        for (label, quantizer) in [("nearest", Quantizer::RoundToNearest), ("GPTQ", gptq)] {
+            let model = quantized(&model, precision, Precision::Stored, quantizer)?;
+            let exact = model.clone().with_numerics(Numerics {
+                kv_cache: CachePrecision::F16,
+                ..Numerics::EXACT
+            });
+            table.line([name, "f16", label, "f32", "f16"], &exact)?;
+            table.line([name, "f16", label, "int8", "f16"], &model)?;
+        }
+    }
+    for head in ["int8-g128", "int8-g32", "int4-g128", "int4-g32"] {
+        let model = quantized(&model, "int4-g128".parse()?, head.parse()?, gptq)?;
+        table.line(["int4-g128", head, "GPTQ", "int8", "f16"], &model)?;
+    }
+    Ok(())
+}
+
+fn with_cache(model: &Model, kv_cache: CachePrecision) -> Model {
+    let numerics = Numerics {
+        kv_cache,
+        ..model.numerics()
+    };
+    model.clone().with_numerics(numerics)
+}
+
+struct Table {
+    tokenizer: GlmTokenizer,
+    held_out: Vec<Question>,
+}
+
+impl Table {
+    fn line(&self, labels: [&str; 5], model: &Model) -> Result<()> {
+        let quality = measure(model, &self.tokenizer, &self.held_out)?;
+        println!(
+            "| {} | {:.4} | {} of {} |",
+            labels.join(" | "),
+            quality.perplexity,
+            quality.right,
+            quality.all
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use glm_core::{
+    Error,
+    checkpoint::{GroupSize, Precision},
+};
+
+const AFTER_HELP: &str = "\
+Precisions:
+  int4, int8             codes of 4 or 8 bits, one scale for each 128 columns
+  int4-g32, int8-g32     one scale for each 32 columns: a little larger, closer to the original
+  int4-row, int8-row     one scale for each row, as the official int4 and int8 checkpoints
+  stored                 as in the checkpoint: packs without quantising, or keeps the embedding
+
+The file is used in place: a program maps it and starts at once. The tensors are converted one at
+a time, so that a checkpoint of 13 GB needs less than 4 GB of memory.
+
+Examples:
+  quantize chatglm-6b --precision int4 -o chatglm-6b-int4.glm
+  quantize chatglm-6b --precision int4 --head int4 -o chatglm-6b-int4-small.glm
+  quantize chatglm-6b --precision int4 --official -o chatglm-6b-int4";
+
+/// Quantise a ChatGLM-6B checkpoint to INT8 or INT4 on disk
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Folder of the checkpoint (config.json and weights)
+    pub(crate) dir: PathBuf,
+    /// What the matrices of the layers become
+    #[arg(short, long, value_name = "NAME")]
+    precision: Precision,
+    /// What embedding and head become [default: int8; stored with --official]
+    #[arg(long, value_name = "NAME", conflicts_with = "official")]
+    head: Option<Precision>,
+    /// Write a folder in the official layout, for other programs, in place of one file; one scale
+    /// for each row, embedding and head in fp16
+    #[arg(long)]
+    pub(crate) official: bool,
+    /// The file (the folder with --official) to write
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Overwrite what is there
+    #[arg(long)]
+    force: bool,
+}
+
+impl Arguments {
+    /// The precision of the layers. The official layout has one scale for each row.
+    pub(crate) fn precision(&self) -> Precision {
+        match self.precision {
+            Precision::Quantized { bits, group: None } if self.official => Precision::Quantized {
+                bits,
+                group: Some(GroupSize::Row),
+            },
+            precision => precision,
+        }
+    }
+
+    pub(crate) fn head(&self) -> Precision {
+        match self.official {
+            true => Precision::Stored,
+            false => self.head.unwrap_or(self.precision.default_head()),
+        }
+    }
+
+    /// What can be known to fail before minutes of work.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.official {
+            self.check_official()?;
+        }
+        let is_input = crate::is_same(&self.dir, &self.output);
+        if is_input || (!self.force && is_taken(&self.output)) {
+            return Err(Error::Exists {
+                path: self.output.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_official(&self) -> Result<(), Error> {
+        match self.precision() {
+            Precision::Quantized {
+                group: Some(GroupSize::Row),
+                ..
+            } => Ok(()),
+            other => Err(Error::InvalidOption {
+                option: "precision",
+                expected: "int4, int8, int4-row or int8-row with --official: that layout has one scale for each row"
+                    .to_owned(),
+                found: other.to_string(),
+            }),
+        }
+    }
+}
+
+/// A folder without anything in it is free.
+fn is_taken(path: &Path) -> bool {
+    match path.read_dir() {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.exists(),
+    }
+}

@@ -1,0 +1,74 @@
+//! Quantises a checkpoint on disk.
+//!
+//! ```sh
+//! cargo run --release -p quantize -- chatglm-6b --precision int4 -o chatglm-6b-int4.glm
+//! ```
+
+mod arguments;
+mod official;
+mod progress;
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use arguments::Arguments;
+use clap::Parser;
+use glm_core::LoadOptions;
+use indicatif::HumanDuration;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    arguments.check()?;
+    let bar = progress::bar();
+    let options = LoadOptions::default()
+        .precision(arguments.precision())
+        .head(arguments.head())
+        .progress(|progress| progress::show(&bar, progress));
+    let written = match arguments.official {
+        true => official::write(options, &arguments.dir, &arguments.output),
+        false => options
+            .prepack(&arguments.dir, &arguments.output)
+            .map_err(Into::into)
+            .map(|()| vec![arguments.output.clone()]),
+    };
+    bar.finish_and_clear();
+    let bytes = size_of(&written?)?;
+    eprintln!(
+        "wrote {}: {:.2} GB, layers {}, embedding and head {}, in {}",
+        arguments.output.display(),
+        bytes as f64 / 1e9,
+        arguments.precision(),
+        arguments.head(),
+        HumanDuration(start.elapsed()),
+    );
+    Ok(())
+}
+
+fn size_of(files: &[PathBuf]) -> Result<u64, Box<dyn Error>> {
+    let size = |path: &PathBuf| fs::metadata(path).map(|file| file.len());
+    let sizes: std::io::Result<Vec<u64>> = files.iter().map(size).collect();
+    Ok(sizes?.into_iter().sum())
+}
+
+/// The same folder or file, however it is written.
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}

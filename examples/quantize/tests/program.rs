@@ -1,0 +1,166 @@
+//! The program on a tiny checkpoint: both forms of output, and what it refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use glm_core::{LoadOptions, Model, checkpoint::Precision};
+
+fn golden(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../glm-core/tests/golden")
+        .join(case)
+}
+
+fn quantize(dir: &Path, output: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_quantize"))
+        .arg(dir)
+        .arg("-o")
+        .arg(output)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn succeed(output: &Output) {
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{messages}");
+    assert!(messages.contains("wrote"), "{messages}");
+}
+
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn logits(model: &Model) -> Vec<f32> {
+    let (logits, _) = model.prefill(&[&[318, 584, 207, 604, 621, 624]]).unwrap();
+    logits.into_data().try_to_vec().unwrap()
+}
+
+fn converted(layers: &str, head: &str) -> Vec<f32> {
+    let model = LoadOptions::default()
+        .precision(layers.parse().unwrap())
+        .head(head.parse::<Precision>().unwrap())
+        .load(golden("chatglm-6b-tiny"))
+        .unwrap();
+    logits(&model)
+}
+
+#[test]
+fn a_file_is_written_once_and_again_with_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.glm");
+    let dir = golden("chatglm-6b-tiny");
+    succeed(&quantize(
+        &dir,
+        &file,
+        &["--precision", "int4", "--head", "int4"],
+    ));
+    assert_eq!(
+        logits(&glm_core::load(&file).unwrap()),
+        converted("int4", "int4")
+    );
+
+    let message = refusal(&quantize(&dir, &file, &["--precision", "int8"]));
+    assert!(message.contains("exists already"), "{message}");
+    succeed(&quantize(&dir, &file, &["--precision", "int8", "--force"]));
+    assert_eq!(
+        logits(&glm_core::load(&file).unwrap()),
+        converted("int8", "int8")
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_official_folder_holds_the_weights_and_the_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("source");
+    fs::create_dir(&dir).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(golden("chatglm-6b-tiny").join(name), dir.join(name)).unwrap();
+    }
+    fs::write(dir.join("ice_text.model"), "tokenizer").unwrap();
+    let output = folder.path().join("int4");
+    succeed(&quantize(
+        &dir,
+        &output,
+        &["--precision", "int4", "--official"],
+    ));
+    assert_eq!(
+        logits(&glm_core::load(&output).unwrap()),
+        converted("int4-row", "stored")
+    );
+    assert_eq!(
+        fs::read(output.join("ice_text.model")).unwrap(),
+        b"tokenizer"
+    );
+    let config = fs::read_to_string(output.join("config.json")).unwrap();
+    assert!(config.contains("\"quantization_bit\": 4"), "{config}");
+
+    let again = quantize(&dir, &output, &["--precision", "int8", "--official"]);
+    assert!(refusal(&again).contains("exists already"));
+    // The checkpoint itself is never the output.
+    let over = quantize(
+        &dir,
+        &dir,
+        &["--precision", "int8", "--official", "--force"],
+    );
+    assert!(refusal(&over).contains("exists already"));
+    succeed(&quantize(
+        &dir,
+        &output,
+        &["--precision", "int8", "--official", "--force"],
+    ));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out");
+    let dir = golden("chatglm-6b-tiny");
+    for (arguments, expected) in [
+        (&["--precision", "int5"][..], "int4-g32"),
+        (&["--precision", "int4", "--head", "int16"], "int8"),
+        (
+            &["--precision", "int4-g32", "--official"],
+            "one scale for each row",
+        ),
+        (
+            &["--precision", "stored", "--official"],
+            "one scale for each row",
+        ),
+        (
+            &["--precision", "int4", "--head", "int8", "--official"],
+            "cannot be used with",
+        ),
+        (&[], "--precision"),
+    ] {
+        let message = refusal(&quantize(&dir, &output, arguments));
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
+    let twice = quantize(
+        &golden("chatglm-6b-tiny-int8"),
+        &output,
+        &["--precision", "int4"],
+    );
+    assert!(refusal(&twice).contains("holds int8-row weights"));
+    let missing = quantize(Path::new("nowhere"), &output, &["--precision", "int4"]);
+    assert!(refusal(&missing).contains("nowhere"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn help_names_every_precision() {
+    let output = Command::new(env!("CARGO_BIN_EXE_quantize"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for name in ["int4-g32", "int8-row", "stored", "--official", "--force"] {
+        assert!(help.contains(name), "{help}");
+    }
+}

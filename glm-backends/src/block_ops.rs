@@ -1,0 +1,183 @@
+//! What a transformer block does beside its matrix products, as functions on burn tensors: attention over a cache, GELU,
+//! the weighted residual. On the CPU they run the kernels of [`crate::cpu`]; where those are missing, or gradients are
+//! tracked, the ones that need no cache fall back to operations of burn.
+
+use burn::{
+    backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension, tensor::FloatTensor},
+    tensor::{Tensor, activation},
+};
+use burn_flex::FlexTensor;
+
+use crate::{
+    cpu::{self, KvBuffers, QkvLayout, Span, Step},
+    flex::float_tensor,
+    linear_ops::has_own_kernels,
+};
+
+/// The operations on backend primitives; see the functions below.
+#[backend_extension(Flex)]
+pub(crate) trait BlockOps: Backend {
+    #[allow(clippy::too_many_arguments)]
+    fn attention(
+        qkv: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        layout: QkvLayout,
+        cache: &mut KvBuffers,
+        start: usize,
+        spans: &[Span],
+    ) -> FloatTensor<Self>;
+
+    fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Rotary positions, cache and softmax in one: writes the keys and values of new tokens into `cache` behind its first
+/// `start` tokens, and lets their queries attend to all of them.
+///
+/// # Shapes
+/// - `qkv`: `[batch, seq, ...]`, f32, as `layout` says
+/// - `cos`, `sin`: `[batch, seq, pairs]`, f32
+/// - `spans`: what the queries of each row of the batch see
+/// - result: `[batch, seq, heads * head_dim]`, f32
+///
+/// # Panics
+/// If the device is not the CPU ([`has_own_kernels`](crate::has_own_kernels)), the shapes do not fit together, or the
+/// cache has no room for the new tokens.
+pub fn attention(
+    qkv: Tensor<3>,
+    cos: Tensor<3>,
+    sin: Tensor<3>,
+    layout: QkvLayout,
+    cache: &mut KvBuffers,
+    start: usize,
+    spans: &[Span],
+) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::attention(
+        qkv.into_dispatch(),
+        cos.into_dispatch(),
+        sin.into_dispatch(),
+        layout,
+        cache,
+        start,
+        spans,
+    ))
+}
+
+/// The tanh GELU, `0.5 x (1 + tanh u)` with `u = √(2/π) (x + 0.044715 x³)`.
+///
+/// Written as `x · sigmoid(2u)`, which is the same function and needs one exponential.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    const TWO_ROOT_TWO_OVER_PI: f32 = 1.595_769;
+    if has_own_kernels(&x.device()) {
+        return Tensor::from_dispatch(Dispatch::gelu(x.into_dispatch()));
+    }
+    let cube = x.clone() * x.clone() * x.clone();
+    let two_u = (x.clone() + cube * 0.044_715) * TWO_ROOT_TWO_OVER_PI;
+    x * activation::sigmoid(two_u)
+}
+
+/// `alpha · a + b`: the residual connection of a GLM.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn scaled_add<const D: usize>(alpha: f32, a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    assert_eq!(a.dims(), b.dims(), "both terms have the same shape");
+    if has_own_kernels(&a.device()) {
+        return Tensor::from_dispatch(Dispatch::scaled_add(
+            alpha,
+            a.into_dispatch(),
+            b.into_dispatch(),
+        ));
+    }
+    a * alpha + b
+}
+
+impl BlockOps for Flex {
+    fn attention(
+        qkv: FloatTensor<Self>,
+        cos: FloatTensor<Self>,
+        sin: FloatTensor<Self>,
+        layout: QkvLayout,
+        cache: &mut KvBuffers,
+        start: usize,
+        spans: &[Span],
+    ) -> FloatTensor<Self> {
+        let [qkv, cos, sin] = [qkv, cos, sin].map(|tensor| tensor.to_contiguous());
+        let [batch, seq, _] = qkv.shape().dims();
+        let step = Step {
+            batch,
+            seq,
+            start,
+            capacity: cache.capacity(),
+        };
+        let width = layout.heads * layout.head_dim;
+        let mut query = vec![0.0; batch * seq * width];
+        let [keys, values] = cache.slices_mut();
+        cpu::rotary_append(
+            layout,
+            step,
+            qkv.storage(),
+            cos.storage(),
+            sin.storage(),
+            &mut query,
+            keys,
+            values,
+        );
+        let [keys, values] = cache.slices();
+        let mut out = vec![0.0; query.len()];
+        cpu::attention(layout, step, &query, keys, values, spans, &mut out);
+        float_tensor(out, [batch, seq, width])
+    }
+
+    fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        in_place(x, cpu::gelu)
+    }
+
+    fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let a = a.to_contiguous();
+        in_place(b, |b| cpu::scaled_add(alpha, a.storage(), b))
+    }
+}
+
+/// Changes the values of a tensor, in its own memory when nobody else has it.
+fn in_place(x: FlexTensor, change: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut x = x.to_contiguous();
+    change(x.storage_mut());
+    x
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn gelu_equals_the_official_formula() {
+        let values: Vec<f32> = (-2000..=2000).map(|i| i as f32 * 0.005).collect();
+        let x = Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
+        let kept = x.clone();
+        let result = gelu(x).into_data().try_to_vec::<f32>().unwrap();
+        for (x, found) in values.iter().zip(result) {
+            let x = f64::from(*x);
+            let u = 0.797_884_560_802_865_4 * x * (1.0 + 0.044_715 * x * x);
+            let expected = 0.5 * x * (1.0 + u.tanh());
+            assert!(
+                (f64::from(found) - expected).abs() < 2e-6,
+                "gelu({x}) = {found}, not {expected}"
+            );
+        }
+        // The argument was shared, so it must not have changed.
+        assert_eq!(kept.into_data().try_to_vec::<f32>().unwrap(), values);
+    }
+
+    #[test]
+    fn the_residual_is_weighted() {
+        let a = Tensor::<2>::from_floats([[1.0, -2.0]], &Device::flex());
+        let b = Tensor::<2>::from_floats([[0.5, 0.25]], &Device::flex());
+        let sum = scaled_add(4.0, a, b).into_data();
+        assert_eq!(sum.try_to_vec::<f32>().unwrap(), [4.5, -7.75]);
+    }
+}

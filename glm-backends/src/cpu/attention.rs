@@ -1,0 +1,160 @@
+//! Softmax attention over a cache, without ever building the matrix of scores.
+//!
+//! Few queries ([`decode`]) read the cache once, as it is stored, at the speed of memory. Many ([`prefill`]) are a
+//! matrix product in tiles, with the softmax corrected from tile to tile
+//! ([FlashAttention](https://arxiv.org/abs/2205.14135)).
+
+use std::ops::Range;
+
+use super::{
+    cache_slice::CacheSlice,
+    level::CpuLevel,
+    rotary::{QkvLayout, Step},
+};
+
+// Their inner loops run over registers by index.
+#[allow(clippy::needless_range_loop)]
+mod decode;
+#[allow(clippy::needless_range_loop)]
+mod prefill;
+
+/// The keys that the queries of one row of the batch see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first key: what is before it is left padding.
+    pub first: usize,
+    /// The keys before this one are seen by all queries; those from it on by the queries at and behind them.
+    pub context: usize,
+}
+
+impl Span {
+    /// What the query at `position` sees of `total` keys.
+    fn visible(self, position: usize, total: usize) -> Range<usize> {
+        let end = total.min(self.context.max(position + 1));
+        self.first.min(end)..end
+    }
+}
+
+/// Most queries of a row that count as few.
+const FEW_QUERIES: usize = 16;
+
+/// `softmax(query · keysᵀ / √head_dim) · values` for every query of a step, each over the keys it sees. A query that
+/// sees none gives zeros.
+///
+/// The result for a query has the same bits however many threads there are, and, up to 16, however many queries are in
+/// the step.
+///
+/// # Shapes
+/// - `query`: `[batch, seq, heads, head_dim]`
+/// - `keys`, `values`: `[batch, kv_heads, capacity, head_dim]`, of which the first `step.total()` tokens are read
+/// - `spans`: `[batch]`
+/// - `out`: `[batch, seq, heads, head_dim]`, all of it is written
+///
+/// # Panics
+/// If a length does not fit.
+pub fn attention(
+    layout: QkvLayout,
+    step: Step,
+    query: &[f32],
+    keys: CacheSlice<'_>,
+    values: CacheSlice<'_>,
+    spans: &[Span],
+    out: &mut [f32],
+) {
+    attention_at(
+        CpuLevel::active(),
+        layout,
+        step,
+        query,
+        keys,
+        values,
+        spans,
+        out,
+    );
+}
+
+/// [`attention`] with the instructions of a given level.
+///
+/// # Panics
+/// If a length does not fit, or this CPU does not have the level.
+#[allow(clippy::too_many_arguments)]
+pub fn attention_at(
+    level: CpuLevel,
+    layout: QkvLayout,
+    step: Step,
+    query: &[f32],
+    keys: CacheSlice<'_>,
+    values: CacheSlice<'_>,
+    spans: &[Span],
+    out: &mut [f32],
+) {
+    layout.check();
+    step.check();
+    let queries = step.batch * step.seq * layout.heads;
+    assert_eq!(
+        query.len(),
+        queries * layout.head_dim,
+        "there are {queries} queries"
+    );
+    assert_eq!(
+        out.len(),
+        query.len(),
+        "the result has the shape of the queries"
+    );
+    assert_eq!(spans.len(), step.batch, "a span for each row of the batch");
+    let rows = step.batch * layout.kv_heads * step.capacity;
+    keys.check(rows, layout.head_dim);
+    values.check(rows, layout.head_dim);
+    if out.is_empty() {
+        return;
+    }
+    let call = Call {
+        layout,
+        step,
+        query,
+        keys,
+        values,
+        spans,
+    };
+    if step.seq <= FEW_QUERIES {
+        decode::attention(level, call, out);
+    } else {
+        prefill::attention(level, call, out);
+    }
+}
+
+/// Checked arguments.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    layout: QkvLayout,
+    step: Step,
+    query: &'a [f32],
+    keys: CacheSlice<'a>,
+    values: CacheSlice<'a>,
+    spans: &'a [Span],
+}
+
+impl Call<'_> {
+    /// What the query with this index in the step sees.
+    fn visible(&self, batch: usize, index: usize) -> Range<usize> {
+        self.spans[batch].visible(self.step.start + index, self.step.total())
+    }
+
+    /// One query.
+    fn query(&self, batch: usize, index: usize, head: usize) -> &[f32] {
+        let QkvLayout {
+            heads, head_dim, ..
+        } = self.layout;
+        &self.query[((batch * self.step.seq + index) * heads + head) * head_dim..][..head_dim]
+    }
+
+    /// The row of the cache with key `key` of a head.
+    fn row(&self, batch: usize, kv_head: usize, key: usize) -> usize {
+        (batch * self.layout.kv_heads + kv_head) * self.step.capacity + key
+    }
+
+    /// `1 / √head_dim`
+    fn scale(&self) -> f32 {
+        1.0 / (self.layout.head_dim as f32).sqrt()
+    }
+}

@@ -1,0 +1,512 @@
+//! A few queries over a long cache: every key and value is read once, where it lies.
+//!
+//! The keys are cut at fixed places. A task takes one piece of one key head and leaves, for every query, the largest
+//! score, the sum of the exponentials and the weighted sum of the values; what the pieces left is then put together in
+//! their order. So neither threads nor other queries change a bit of the result.
+
+use std::{cell::RefCell, ops::Range};
+
+use half::f16;
+
+use super::Call;
+use crate::cpu::{
+    cache_slice::{CacheSlice, Element},
+    chunks::for_each_chunk,
+    exp::exp,
+    lanes::{Kernel, LANES, Lanes, run_at},
+    level::CpuLevel,
+};
+
+/// Keys in a piece.
+const PIECE: usize = 256;
+
+thread_local! {
+    /// What the pieces left, on the thread that puts it together.
+    static PARTIALS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
+    let heads = call.layout.heads;
+    let pieces = call.step.total().div_ceil(PIECE);
+    // Per key head and piece: the queries of its heads, head by head.
+    let queries = heads / call.layout.kv_heads * call.step.seq;
+    let task_len = queries * partial_len(&call);
+    PARTIALS.with_borrow_mut(|partials| {
+        let len = call.step.batch * call.layout.kv_heads * pieces * task_len;
+        if partials.len() < len {
+            partials.resize(len, 0.0);
+        }
+        let partials = &mut partials[..len];
+        for_each_chunk(partials, task_len, |task, partials| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let piece = Piece {
+                    call,
+                    batch: task / pieces / call.layout.kv_heads,
+                    kv_head: task / pieces % call.layout.kv_heads,
+                    keys: task % pieces * PIECE..call.step.total().min((task % pieces + 1) * PIECE),
+                    scratch,
+                    partials,
+                };
+                run_at(level, piece);
+            });
+        });
+        let partials = &*partials;
+        for_each_chunk(out, heads * call.layout.head_dim, |token, out| {
+            run_at(
+                level,
+                Join {
+                    call,
+                    token,
+                    pieces,
+                    partials,
+                    out,
+                },
+            );
+        });
+    });
+}
+
+/// The weighted sum of the values, the largest score and the sum of the exponentials.
+fn partial_len(call: &Call<'_>) -> usize {
+    call.layout.head_dim + 2
+}
+
+/// Queries that share what is read, where registers allow it.
+const QUERIES: usize = 4;
+
+#[derive(Default)]
+struct Scratch {
+    /// Scaled queries, padded to whole vectors.
+    queries: Vec<f32>,
+    /// Weighted sums of the values.
+    sums: Vec<f32>,
+}
+
+/// All queries of a key head over some of its keys.
+struct Piece<'a> {
+    call: Call<'a>,
+    batch: usize,
+    kv_head: usize,
+    keys: Range<usize>,
+    scratch: &'a mut Scratch,
+    partials: &'a mut [f32],
+}
+
+impl Kernel for Piece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let Self {
+            call,
+            scratch,
+            partials,
+            ..
+        } = self;
+        let len = partial_len(&call);
+        let some = SomeQueries {
+            call,
+            batch: self.batch,
+            kv_head: self.kv_head,
+            keys: self.keys,
+        };
+        let mut first = 0;
+        if L::MANY_REGISTERS {
+            for partials in partials.chunks_exact_mut(QUERIES * len) {
+                some.attend::<L, QUERIES>(lanes, first, scratch, partials);
+                first += QUERIES;
+            }
+        }
+        for partial in partials[first * len..].chunks_exact_mut(len) {
+            some.attend::<L, 1>(lanes, first, scratch, partial);
+            first += 1;
+        }
+    }
+}
+
+struct SomeQueries<'a> {
+    call: Call<'a>,
+    batch: usize,
+    kv_head: usize,
+    keys: Range<usize>,
+}
+
+impl SomeQueries<'_> {
+    /// `Q` queries from number `first` on.
+    #[inline(always)]
+    fn attend<L: Lanes, const Q: usize>(
+        &self,
+        lanes: L,
+        first: usize,
+        scratch: &mut Scratch,
+        partials: &mut [f32],
+    ) {
+        let call = &self.call;
+        let head_dim = call.layout.head_dim;
+        let group = call.layout.heads / call.layout.kv_heads;
+        let padded_dim = head_dim.next_multiple_of(LANES);
+        scratch.queries.clear();
+        scratch.queries.resize(Q * padded_dim, 0.0);
+        scratch.sums.clear();
+        scratch.sums.resize(Q * head_dim, 0.0);
+
+        // The queries of a row of the batch see keys from the same one on, as long as they see any.
+        let start = self.keys.start.max(call.spans[self.batch].first);
+        let mut lens = [0; Q];
+        for (offset, padded) in scratch.queries.chunks_exact_mut(padded_dim).enumerate() {
+            let (head, index) = (
+                (first + offset) / call.step.seq,
+                (first + offset) % call.step.seq,
+            );
+            let end = call.visible(self.batch, index).end.min(self.keys.end);
+            lens[offset] = end.saturating_sub(start);
+            let query = call.query(self.batch, index, self.kv_head * group + head);
+            for (padded, value) in padded.iter_mut().zip(query) {
+                *padded = value * call.scale();
+            }
+        }
+        let (mut shortest, mut longest) = (lens[0], lens[0]);
+        for len in lens {
+            (shortest, longest) = (shortest.min(len), longest.max(len));
+        }
+        if longest == 0 {
+            return;
+        }
+
+        let row = call.row(self.batch, self.kv_head, start);
+        let mut scores = [[0.0; PIECE]; Q];
+        let queries = &scratch.queries;
+        match call.keys {
+            CacheSlice::F32(keys) => {
+                dots(lanes, queries, keys, head_dim, row, longest, &mut scores)
+            }
+            CacheSlice::F16(keys) => {
+                dots(lanes, queries, keys, head_dim, row, longest, &mut scores)
+            }
+            CacheSlice::Int8 { codes, .. } => {
+                dots(lanes, queries, codes, head_dim, row, longest, &mut scores);
+            }
+        }
+        let partial_len = partial_len(call);
+        for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {
+            let scores = &mut scores[query][..lens[query]];
+            if let CacheSlice::Int8 { scales, .. } = call.keys {
+                multiply(lanes, scores, &scales[row..]);
+            }
+            let (largest, sum) = exponentials(lanes, scores);
+            partial[head_dim..].copy_from_slice(&[largest, sum]);
+            if let CacheSlice::Int8 { scales, .. } = call.values {
+                multiply(lanes, scores, &scales[row..]);
+            }
+        }
+        let sums = &mut scratch.sums[..];
+        match call.values {
+            CacheSlice::F32(values) => {
+                weigh(lanes, &scores, lens, shortest, values, head_dim, row, sums)
+            }
+            CacheSlice::F16(values) => {
+                weigh(lanes, &scores, lens, shortest, values, head_dim, row, sums)
+            }
+            CacheSlice::Int8 { codes, .. } => {
+                weigh(lanes, &scores, lens, shortest, codes, head_dim, row, sums);
+            }
+        }
+        for (partial, sums) in partials
+            .chunks_exact_mut(partial_len)
+            .zip(sums.chunks_exact(head_dim))
+        {
+            partial[..head_dim].copy_from_slice(sums);
+        }
+    }
+}
+/// The dot products of `Q` queries with `len` rows from `row` on.
+#[inline(always)]
+fn dots<L: Lanes, E: Element, const Q: usize>(
+    lanes: L,
+    queries: &[f32],
+    rows: &[E],
+    head_dim: usize,
+    row: usize,
+    len: usize,
+    scores: &mut [[f32; PIECE]; Q],
+) {
+    let rows = &rows[row * head_dim..][..len * head_dim];
+    // Loops of a known length for the heads of the published models.
+    match head_dim {
+        128 => dots_of_width(lanes, queries, rows, 128, scores),
+        64 => dots_of_width(lanes, queries, rows, 64, scores),
+        _ => dots_of_width(lanes, queries, rows, head_dim, scores),
+    }
+}
+
+/// Keys whose dot products are added up together.
+const TOGETHER: usize = 4;
+
+#[inline(always)]
+fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
+    lanes: L,
+    queries: &[f32],
+    rows: &[E],
+    head_dim: usize,
+    scores: &mut [[f32; PIECE]; Q],
+) {
+    let groups = rows.chunks_exact(TOGETHER * head_dim);
+    let rest = groups.remainder();
+    let mut key = 0;
+    for group in groups {
+        lanes.prefetch_behind(group);
+        let sums = products::<L, E, Q, TOGETHER>(lanes, queries, group, head_dim);
+        for query in 0..Q {
+            scores[query][key..key + TOGETHER].copy_from_slice(&lanes.sum_each(sums[query]));
+        }
+        key += TOGETHER;
+    }
+    for row in rest.chunks_exact(head_dim) {
+        let sums = products::<L, E, Q, 1>(lanes, queries, row, head_dim);
+        for query in 0..Q {
+            scores[query][key] = lanes.sum(sums[query][0]);
+        }
+        key += 1;
+    }
+}
+
+/// The products of `Q` queries with `R` rows, added up by lane.
+#[inline(always)]
+fn products<L: Lanes, E: Element, const Q: usize, const R: usize>(
+    lanes: L,
+    queries: &[f32],
+    rows: &[E],
+    head_dim: usize,
+) -> [[L::Vector; R]; Q] {
+    let vectors = head_dim.div_ceil(LANES);
+    let queries = &queries.as_chunks::<LANES>().0[..Q * vectors];
+    let mut sums = [[lanes.splat(0.0); R]; Q];
+    for vector in 0..head_dim / LANES {
+        for row in 0..R {
+            let values = rows[row * head_dim..][..head_dim].as_chunks().0;
+            let values = E::load(lanes, &values[vector]);
+            for query in 0..Q {
+                let query_values = lanes.load(&queries[query * vectors + vector]);
+                sums[query][row] = lanes.mul_add(query_values, values, sums[query][row]);
+            }
+        }
+    }
+    let tail = head_dim / LANES * LANES;
+    if tail < head_dim {
+        for row in 0..R {
+            let values = E::load_tail(lanes, &rows[row * head_dim..][tail..head_dim]);
+            for query in 0..Q {
+                let query_values = lanes.load(&queries[query * vectors + vectors - 1]);
+                sums[query][row] = lanes.mul_add(query_values, values, sums[query][row]);
+            }
+        }
+    }
+    sums
+}
+
+/// `values ← values · scales`
+#[inline(always)]
+fn multiply<L: Lanes>(lanes: L, values: &mut [f32], scales: &[f16]) {
+    let scales = &scales[..values.len()];
+    for (values, scales) in values.chunks_mut(LANES).zip(scales.chunks(LANES)) {
+        let scales = match scales.first_chunk() {
+            Some(scales) => f16::load(lanes, scales),
+            None => f16::load_tail(lanes, scales),
+        };
+        let product = lanes.mul(lanes.load_part(values, 0.0), scales);
+        lanes.store_part(product, values);
+    }
+}
+
+/// `scores ← e^(scores - largest)`; returns the largest and the sum.
+#[inline(always)]
+fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
+    let mut largest = lanes.splat(f32::MIN);
+    for scores in scores.chunks(LANES) {
+        largest = lanes.max(lanes.load_part(scores, f32::MIN), largest);
+    }
+    let largest = lanes.largest(largest);
+    let shift = lanes.splat(largest);
+    let mut sum = lanes.splat(0.0);
+    for scores in scores.chunks_mut(LANES) {
+        let shifted = lanes.sub(lanes.load_part(scores, f32::NEG_INFINITY), shift);
+        let exponential = exp(lanes, shifted);
+        sum = lanes.add(sum, exponential);
+        lanes.store_part(exponential, scores);
+    }
+    (largest, lanes.sum(sum))
+}
+
+/// `Σ weight · row` for each query over the rows it sees, `[Q, head_dim]`: those that all see, then what only some see.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn weigh<L: Lanes, E: Element, const Q: usize>(
+    lanes: L,
+    weights: &[[f32; PIECE]; Q],
+    lens: [usize; Q],
+    shortest: usize,
+    rows: &[E],
+    head_dim: usize,
+    row: usize,
+    sums: &mut [f32],
+) {
+    let rows = &rows[row * head_dim..];
+    add_weighted(lanes, weights, 0..shortest, rows, head_dim, sums);
+    for (query, sums) in sums.chunks_exact_mut(head_dim).enumerate() {
+        if lens[query] > shortest {
+            let (weights, keys) = ([weights[query]], shortest..lens[query]);
+            add_weighted(lanes, &weights, keys, rows, head_dim, sums);
+        }
+    }
+}
+
+/// Adds `weight · row` for some keys to `sums`.
+#[inline(always)]
+fn add_weighted<L: Lanes, E: Element, const Q: usize>(
+    lanes: L,
+    weights: &[[f32; PIECE]; Q],
+    keys: Range<usize>,
+    rows: &[E],
+    head_dim: usize,
+    sums: &mut [f32],
+) {
+    let rows = &rows[keys.start * head_dim..keys.end * head_dim];
+    match head_dim {
+        128 if Q == 1 => add_columns::<L, E, Q, 8>(lanes, weights, keys.start, rows, 128, 0, sums),
+        128 => {
+            add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 128, 0, sums);
+            add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 128, 64, sums);
+        }
+        64 => add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 64, 0, sums),
+        _ => {
+            let mut column = 0;
+            while column + LANES <= head_dim {
+                add_columns::<L, E, Q, 1>(lanes, weights, keys.start, rows, head_dim, column, sums);
+                column += LANES;
+            }
+            if column < head_dim {
+                add_tail(lanes, weights, keys.start, rows, head_dim, column, sums);
+            }
+        }
+    }
+}
+
+/// `V` vectors of columns from `column` on.
+#[inline(always)]
+fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
+    lanes: L,
+    weights: &[[f32; PIECE]; Q],
+    first_key: usize,
+    rows: &[E],
+    head_dim: usize,
+    column: usize,
+    out: &mut [f32],
+) {
+    let mut sums = [[lanes.splat(0.0); V]; Q];
+    for query in 0..Q {
+        let out = out[query * head_dim + column..][..V * LANES].as_chunks().0;
+        for vector in 0..V {
+            sums[query][vector] = lanes.load(&out[vector]);
+        }
+    }
+    let weights = weights
+        .each_ref()
+        .map(|weights| &weights[first_key..][..rows.len() / head_dim]);
+    for (key, row) in rows.chunks_exact(head_dim).enumerate() {
+        lanes.prefetch_behind(row);
+        let values = row[column..][..V * LANES].as_chunks().0;
+        for vector in 0..V {
+            let values = E::load(lanes, &values[vector]);
+            for query in 0..Q {
+                let weight = lanes.splat(weights[query][key]);
+                sums[query][vector] = lanes.mul_add(weight, values, sums[query][vector]);
+            }
+        }
+    }
+    for query in 0..Q {
+        let out = out[query * head_dim + column..][..V * LANES]
+            .as_chunks_mut()
+            .0;
+        for vector in 0..V {
+            lanes.store(sums[query][vector], &mut out[vector]);
+        }
+    }
+}
+
+/// The columns from `column` to the end, fewer than 16.
+#[inline(always)]
+fn add_tail<L: Lanes, E: Element, const Q: usize>(
+    lanes: L,
+    weights: &[[f32; PIECE]; Q],
+    first_key: usize,
+    rows: &[E],
+    head_dim: usize,
+    column: usize,
+    out: &mut [f32],
+) {
+    for (query, out) in out.chunks_exact_mut(head_dim).enumerate() {
+        let mut sum = lanes.load_part(&out[column..], 0.0);
+        for (weight, row) in weights[query][first_key..]
+            .iter()
+            .zip(rows.chunks_exact(head_dim))
+        {
+            let values = E::load_tail(lanes, &row[column..]);
+            sum = lanes.mul_add(lanes.splat(*weight), values, sum);
+        }
+        lanes.store_part(sum, &mut out[column..]);
+    }
+}
+
+/// One token: what the pieces left for each of its heads, weighted and added up.
+struct Join<'a> {
+    call: Call<'a>,
+    token: usize,
+    pieces: usize,
+    partials: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Join<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let call = &self.call;
+        let (head_dim, seq) = (call.layout.head_dim, call.step.seq);
+        let (batch, index) = (self.token / seq, self.token % seq);
+        let group = call.layout.heads / call.layout.kv_heads;
+        let visible = call.visible(batch, index);
+        let partial = |head: usize, piece: usize| {
+            let task = (batch * call.layout.kv_heads + head / group) * self.pieces + piece;
+            let query = head % group * seq + index;
+            let at = (task * group * seq + query) * partial_len(call);
+            self.partials[at..][..partial_len(call)].split_at(head_dim)
+        };
+        for (head, out) in self.out.chunks_exact_mut(head_dim).enumerate() {
+            out.fill(0.0);
+            if visible.is_empty() {
+                continue;
+            }
+            let pieces = visible.start / PIECE..visible.end.div_ceil(PIECE);
+            let mut largest = f32::MIN;
+            for piece in pieces.clone() {
+                largest = largest.max(partial(head, piece).1[0]);
+            }
+            let mut sum = lanes.splat(0.0);
+            for piece in pieces {
+                let (values, statistics) = partial(head, piece);
+                let weight = exp(lanes, lanes.splat(statistics[0] - largest));
+                sum = lanes.mul_add(lanes.splat(statistics[1]), weight, sum);
+                for (values, out) in values.chunks(LANES).zip(out.chunks_mut(LANES)) {
+                    let values = lanes.load_part(values, 0.0);
+                    let total = lanes.mul_add(values, weight, lanes.load_part(out, 0.0));
+                    lanes.store_part(total, out);
+                }
+            }
+            for out in out.chunks_mut(LANES) {
+                lanes.store_part(lanes.div(lanes.load_part(out, 0.0), sum), out);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The memory of one layer's keys and values.
+
+use std::ops::Range;
+
+use half::f16;
+
+use super::cache_slice::{CacheSlice, CacheSliceMut};
+
+/// How keys and values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CachePrecision {
+    /// As they are computed.
+    F32,
+    /// Rounded to half precision.
+    F16,
+    /// 8-bit codes with one scale for each head of each token ([`CacheSlice::Int8`]).
+    Int8,
+}
+
+impl CachePrecision {
+    /// Bytes of one key or value of a head.
+    #[must_use]
+    pub fn bytes_per_head(self, head_dim: usize) -> usize {
+        match self {
+            Self::F32 => 4 * head_dim,
+            Self::F16 => 2 * head_dim,
+            Self::Int8 => head_dim + 2,
+        }
+    }
+}
+
+/// Keys and values `[batch, heads, capacity, head_dim]` of one layer, all zero until they are written.
+#[derive(Debug, Clone)]
+pub struct KvBuffers {
+    keys: Buffer,
+    values: Buffer,
+    precision: CachePrecision,
+    batch: usize,
+    heads: usize,
+    capacity: usize,
+    head_dim: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Buffer {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+    Int8 { codes: Vec<i8>, scales: Vec<f16> },
+}
+
+impl KvBuffers {
+    /// Buffers for keys (or values) of the shape `[batch, heads, capacity, head_dim]`. Their pages are taken from the
+    /// system as they are written.
+    ///
+    /// # Panics
+    /// If the shape cannot be counted in a machine word.
+    #[must_use]
+    pub fn new(precision: CachePrecision, [batch, heads, capacity, head_dim]: [usize; 4]) -> Self {
+        let buffer = || Buffer::zeros(precision, [batch, heads, capacity], head_dim);
+        Self {
+            keys: buffer(),
+            values: buffer(),
+            precision,
+            batch,
+            heads,
+            capacity,
+            head_dim,
+        }
+    }
+
+    /// Makes room for `capacity` tokens and keeps the first `used`.
+    ///
+    /// # Panics
+    /// If there are not that many, before or after.
+    pub fn grow(&mut self, used: usize, capacity: usize) {
+        assert!(
+            used <= self.capacity.min(capacity),
+            "{used} tokens are kept"
+        );
+        let Self {
+            batch,
+            heads,
+            head_dim,
+            ..
+        } = *self;
+        let mut larger = Self::new(self.precision, [batch, heads, capacity, head_dim]);
+        for row in 0..batch * heads {
+            let (from, to) = (row * self.capacity, row * capacity);
+            larger
+                .keys
+                .copy(to, &self.keys, from..from + used, head_dim);
+            larger
+                .values
+                .copy(to, &self.values, from..from + used, head_dim);
+        }
+        *self = larger;
+    }
+
+    /// Rows of the batch.
+    #[must_use]
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Key and value heads.
+    #[must_use]
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// Tokens that there is room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Values in a head.
+    #[must_use]
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Bytes of keys and values together.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        let rows = self.batch * self.heads * self.capacity;
+        2 * rows * self.precision.bytes_per_head(self.head_dim)
+    }
+
+    /// Keys and values.
+    #[must_use]
+    pub fn slices(&self) -> [CacheSlice<'_>; 2] {
+        [self.keys.slice(), self.values.slice()]
+    }
+
+    /// Keys and values, to be written.
+    #[must_use]
+    pub fn slices_mut(&mut self) -> [CacheSliceMut<'_>; 2] {
+        [self.keys.slice_mut(), self.values.slice_mut()]
+    }
+}
+
+impl Buffer {
+    fn zeros(precision: CachePrecision, rows: [usize; 3], head_dim: usize) -> Self {
+        let product = |factors: &[usize]| {
+            let count = factors.iter().try_fold(1_usize, |a, &b| a.checked_mul(b));
+            assert!(count.is_some(), "a cache of {rows:?} rows is too large");
+            count.unwrap_or_default()
+        };
+        let (rows, len) = (product(&rows), product(&[&rows[..], &[head_dim]].concat()));
+        // Zeroed memory comes from the system untouched.
+        match precision {
+            CachePrecision::F32 => Self::F32(bytemuck::zeroed_vec(len)),
+            CachePrecision::F16 => Self::F16(bytemuck::zeroed_vec(len)),
+            CachePrecision::Int8 => Self::Int8 {
+                codes: bytemuck::zeroed_vec(len),
+                scales: bytemuck::zeroed_vec(rows),
+            },
+        }
+    }
+
+    /// Copies rows of another buffer of the same precision to row `to` and behind.
+    fn copy(&mut self, to: usize, other: &Self, from: Range<usize>, head_dim: usize) {
+        let target = to * head_dim..(to + from.len()) * head_dim;
+        let source = from.start * head_dim..from.end * head_dim;
+        match (self, other) {
+            (Self::F32(all), Self::F32(other)) => all[target].copy_from_slice(&other[source]),
+            (Self::F16(all), Self::F16(other)) => all[target].copy_from_slice(&other[source]),
+            (
+                Self::Int8 { codes, scales },
+                Self::Int8 {
+                    codes: other,
+                    scales: other_scales,
+                },
+            ) => {
+                codes[target].copy_from_slice(&other[source]);
+                scales[to..to + from.len()].copy_from_slice(&other_scales[from]);
+            }
+            _ => unreachable!("both buffers were made with the same precision"),
+        }
+    }
+
+    fn slice(&self) -> CacheSlice<'_> {
+        match self {
+            Self::F32(values) => CacheSlice::F32(values),
+            Self::F16(values) => CacheSlice::F16(values),
+            Self::Int8 { codes, scales } => CacheSlice::Int8 { codes, scales },
+        }
+    }
+
+    fn slice_mut(&mut self) -> CacheSliceMut<'_> {
+        match self {
+            Self::F32(values) => CacheSliceMut::F32(values),
+            Self::F16(values) => CacheSliceMut::F16(values),
+            Self::Int8 { codes, scales } => CacheSliceMut::Int8 { codes, scales },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of its own place in every key.
+    fn fill(buffers: &mut KvBuffers) {
+        let capacity = buffers.capacity();
+        let place = |row: usize| (row / capacity * 10 + row % capacity) as i8;
+        let [keys, _] = buffers.slices_mut();
+        match keys {
+            CacheSliceMut::F32(keys) => {
+                for (row, key) in keys.chunks_exact_mut(4).enumerate() {
+                    key.fill(f32::from(place(row)));
+                }
+            }
+            CacheSliceMut::F16(keys) => {
+                for (row, key) in keys.chunks_exact_mut(4).enumerate() {
+                    key.fill(f16::from_f32(f32::from(place(row))));
+                }
+            }
+            CacheSliceMut::Int8 { codes, scales } => {
+                for (row, key) in codes.chunks_exact_mut(4).enumerate() {
+                    key.fill(place(row));
+                    scales[row] = f16::ONE;
+                }
+            }
+        }
+    }
+
+    fn value(buffers: &KvBuffers, row: usize) -> f32 {
+        let [keys, _] = buffers.slices();
+        match keys {
+            CacheSlice::F32(keys) => keys[row * 4 + 3],
+            CacheSlice::F16(keys) => keys[row * 4 + 3].to_f32(),
+            CacheSlice::Int8 { codes, scales } => {
+                f32::from(codes[row * 4 + 3]) * scales[row].to_f32()
+            }
+        }
+    }
+
+    #[test]
+    fn growing_keeps_every_head_in_its_place() {
+        for precision in [
+            CachePrecision::F32,
+            CachePrecision::F16,
+            CachePrecision::Int8,
+        ] {
+            let mut buffers = KvBuffers::new(precision, [2, 3, 5, 4]);
+            fill(&mut buffers);
+            buffers.grow(4, 9);
+            assert_eq!(buffers.capacity(), 9);
+            assert_eq!(buffers.byte_len(), 2 * 6 * 9 * precision.bytes_per_head(4));
+            for head in 0..6 {
+                for token in 0..9 {
+                    let expected = if token < 4 { head * 10 + token } else { 0 };
+                    assert_eq!(value(&buffers, head * 9 + token), expected as f32);
+                }
+            }
+        }
+    }
+}

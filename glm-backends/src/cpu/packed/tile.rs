@@ -1,0 +1,211 @@
+//! What a kernel is given, and the kernels of an instruction set.
+//!
+//! A *tile* is a few rows of activations ("tokens") times one or two blocks of 16 weight rows, over a range of columns:
+//! as much as the registers can sum at once.
+
+use glm_quant::{BLOCK_ROWS, Bits, GroupSize};
+use half::f16;
+
+use super::{Activations, activation::TokenTile, scalar};
+use crate::cpu::{CpuLevel, chunks::Parts};
+
+/// Columns that share an activation scale when weight groups are not smaller, and columns whose products are summed
+/// before they are added to the total.
+pub(super) const LONG_GROUP: usize = 128;
+
+/// How the codes of a tile are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codes {
+    /// INT4 words as packed.
+    Nibbles,
+    /// INT4 codes that [`unpack_nibbles`] has spread to a byte each, still with their offset of 8.
+    WideNibbles,
+    /// INT8 words as packed.
+    Bytes,
+}
+
+/// The operands of one kernel call. All slices start at the first column of the range.
+pub(super) struct Tile<'a> {
+    pub(super) codes: &'a [u32],
+    /// Words from one row block to the next.
+    pub(super) code_stride: usize,
+    pub(super) form: Codes,
+    pub(super) scales: &'a [f16],
+    /// Scales from one row block to the next.
+    pub(super) scale_stride: usize,
+    pub(super) group: GroupSize,
+    /// As `activation.rs` lays them out.
+    pub(super) activations: &'a [u32],
+    /// A multiple of 32; of 128 unless the range ends with the matrix.
+    pub(super) columns: usize,
+    pub(super) blocks: usize,
+    pub(super) tokens: usize,
+    /// `acc` of every output, `[tokens, 16]` for each block: added to, or overwritten when `fresh`.
+    pub(super) sums: &'a mut [f32],
+    /// Sums from one row block to the next.
+    pub(super) sum_stride: usize,
+    /// True for the first columns: the sums start from zero.
+    pub(super) fresh: bool,
+}
+
+impl Tile<'_> {
+    /// Columns that are summed before a scale is applied.
+    pub(super) fn group_columns(&self) -> usize {
+        group_columns(self.group)
+    }
+
+    /// True when each group has its own weight scale.
+    pub(super) fn is_grouped(&self) -> bool {
+        self.group != GroupSize::Row
+    }
+
+    /// The check that the pointers of the kernels rely on: every slice is as long as the counts say.
+    #[inline]
+    pub(super) fn check(&self, activations: Activations) {
+        let per_word = if self.form == Codes::Nibbles { 8 } else { 4 };
+        let groups = self.columns.div_ceil(self.group_columns());
+        let activation_words = match activations {
+            Activations::Float32 => self.columns,
+            Activations::Int8 => self.columns / 4 + 2 * groups,
+        };
+        assert!(self.columns.is_multiple_of(32));
+        assert!(self.activations.len() >= self.tokens * activation_words);
+        if let Some(before) = self.blocks.checked_sub(1) {
+            let sums = self.tokens * BLOCK_ROWS;
+            assert!(self.sums.len() >= before * self.sum_stride + sums);
+            let words = self.columns / per_word * BLOCK_ROWS;
+            assert!(self.codes.len() >= before * self.code_stride + words);
+            let scales = groups * BLOCK_ROWS;
+            assert!(!self.is_grouped() || self.scales.len() >= before * self.scale_stride + scales);
+        }
+    }
+}
+
+/// Columns that share an activation scale.
+pub(super) fn group_columns(group: GroupSize) -> usize {
+    match group {
+        GroupSize::G32 => 32,
+        GroupSize::Row | GroupSize::G128 => LONG_GROUP,
+    }
+}
+
+/// What turns sums into outputs: `y = acc · scale + bias`, rounded twice.
+pub(super) struct Finish<'a> {
+    /// `[blocks, tokens, 16]`.
+    pub(super) sums: &'a [f32],
+    /// `[blocks, 16]`: of the rows, or ones.
+    pub(super) scales: &'a [f32],
+    /// `[blocks, 16]`: of the rows, or -0, which changes no number.
+    pub(super) bias: &'a [f32],
+    /// The whole output.
+    pub(super) out: &'a Parts<'a, f32>,
+    /// The first token's output for the first row.
+    pub(super) first: usize,
+    /// From one token's outputs to the next's.
+    pub(super) stride: usize,
+    /// Rows to write; the last block may be cut.
+    pub(super) rows: usize,
+    pub(super) tokens: usize,
+}
+
+/// The kernels of an instruction set. All give the same bits.
+///
+/// The functions are unsafe for the instructions: the CPU must have them. [`Kernels::of`] checks that.
+pub(super) struct Kernels {
+    /// Most tokens in a tile with [`Activations::Int8`].
+    pub(super) int8_tokens: usize,
+    /// Most tokens in a tile with [`Activations::Float32`].
+    pub(super) float32_tokens: usize,
+    /// Most row blocks in a tile.
+    pub(super) blocks: usize,
+    /// What [`Self::int8`] takes INT8 codes to be stored with: 128, or 0 if it removes the offset itself.
+    pub(super) byte_offset: i32,
+    /// Adds a tile's products to its sums, [`Activations::Int8`].
+    pub(super) int8: unsafe fn(&mut Tile<'_>),
+    /// Adds a tile's products to its sums, [`Activations::Float32`].
+    pub(super) float32: unsafe fn(&mut Tile<'_>),
+    /// Lays out the activations of a tile, rounded: [`TokenTile::quantize`].
+    pub(super) quantize: unsafe fn(&TokenTile<'_>, offset: i32, out: &mut [u32]),
+    /// [`unpack_nibbles`].
+    pub(super) unpack_nibbles: unsafe fn(packed: &[u32], wide: &mut [u32]),
+    /// [`Finish::write`], on its terms.
+    pub(super) finish: unsafe fn(&Finish<'_>),
+}
+
+impl Kernels {
+    /// The kernels of a level.
+    ///
+    /// # Panics
+    /// If this CPU lacks the level.
+    pub(super) fn of(level: CpuLevel) -> &'static Self {
+        assert!(level.is_available(), "this CPU lacks the level {level}");
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            CpuLevel::Avx2 => &super::avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            CpuLevel::Avx512Vnni => &super::avx512_vnni::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            CpuLevel::Neon => &super::neon::KERNELS,
+            _ => &scalar::KERNELS,
+        }
+    }
+
+    pub(super) fn tokens(&self, activations: Activations) -> usize {
+        match activations {
+            Activations::Float32 => self.float32_tokens,
+            Activations::Int8 => self.int8_tokens,
+        }
+    }
+
+    /// What the codes are stored with, as [`Self::int8`] sees them.
+    pub(super) fn offset(&self, bits: Bits) -> i32 {
+        match bits {
+            Bits::Four => bits.offset(),
+            Bits::Eight => self.byte_offset,
+        }
+    }
+}
+
+/// Spreads `[steps, 16]` words of eight codes to `[2 · steps, 16]` words of four.
+pub(super) fn unpack_nibbles(packed: &[u32], wide: &mut [u32]) {
+    let (packed, _) = packed.as_chunks::<BLOCK_ROWS>();
+    let (wide, _) = wide.as_chunks_mut::<{ 2 * BLOCK_ROWS }>();
+    for (packed, wide) in packed.iter().zip(wide) {
+        for (lane, word) in packed.iter().enumerate() {
+            wide[lane] = word & 0x0f0f_0f0f;
+            wide[lane + BLOCK_ROWS] = word >> 4 & 0x0f0f_0f0f;
+        }
+    }
+}
+
+impl Finish<'_> {
+    /// Writes all outputs. Inlined into each instruction set's own copy, as [`TokenTile::quantize`] is: plain loops that
+    /// the compiler turns into vectors.
+    ///
+    /// # Safety
+    /// Nobody else uses these rows of these tokens' outputs.
+    #[inline(always)]
+    pub(super) unsafe fn write(&self) {
+        let (scales, _) = self.scales.as_chunks::<BLOCK_ROWS>();
+        let (bias, _) = self.bias.as_chunks::<BLOCK_ROWS>();
+        let (sums, _) = self.sums.as_chunks::<BLOCK_ROWS>();
+        for token in 0..self.tokens {
+            let first = self.first + token * self.stride;
+            // SAFETY: the caller's promise.
+            let out = unsafe { self.out.part(first..first + self.rows) };
+            let sums = sums.iter().skip(token).step_by(self.tokens);
+            let (whole, rest) = out.as_chunks_mut::<BLOCK_ROWS>();
+            let blocks = sums.zip(scales).zip(bias);
+            for (((sums, scales), bias), out) in blocks.clone().zip(whole.iter_mut()) {
+                for lane in 0..BLOCK_ROWS {
+                    out[lane] = sums[lane] * scales[lane] + bias[lane];
+                }
+            }
+            if let Some(((sums, scales), bias)) = blocks.clone().nth(whole.len()) {
+                for (lane, out) in rest.iter_mut().enumerate() {
+                    *out = sums[lane] * scales[lane] + bias[lane];
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,681 @@
+//! The header of a prepacked file: laid out for writing, and checked in full when it is read.
+
+use std::{ops::Range, path::Path};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::place::{Entry, FloatType, Layout, MATRIX_ALIGNMENT, Place, form_of};
+use crate::{
+    checkpoint::{
+        files::WeightDType,
+        names::{LM_HEAD, model_tensors},
+        precision::{Form, Forms, Precision},
+    },
+    config::{ChatGlmConfig, ModelConfig},
+    error::{Error, Result},
+};
+
+/// How every prepacked file begins. The line feed shows a transfer that changed line ends.
+const MAGIC: [u8; 8] = *b"GLMPACK\n";
+/// Raised whenever the meaning of any byte changes, that of packed words included.
+pub(in crate::checkpoint) const VERSION: u32 = 1;
+/// Bytes before the header.
+const PREAMBLE_BYTES: usize = 32;
+/// Where the checksum is, and what is before it is checked.
+const CHECKSUM: Range<usize> = 24..32;
+/// Largest header that is read. That of ChatGLM-6B has 60 kB, that of a thousand layers 2.5 MB.
+const MAX_HEADER_BYTES: usize = 16 << 20;
+
+/// What a file holds, and where.
+#[derive(Debug, Clone)]
+pub(super) struct Header {
+    pub(super) config: ChatGlmConfig,
+    pub(super) forms: Forms,
+    /// The head last, and left out when it is the embedding.
+    pub(super) tensors: Vec<Entry>,
+    /// Bytes of the JSON with its padding.
+    json_bytes: usize,
+}
+
+/// The header as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Json {
+    config: Map<String, Value>,
+    layers: String,
+    head: String,
+    tensors: Vec<JsonTensor>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+enum JsonTensor {
+    Float {
+        name: String,
+        dtype: FloatType,
+        shape: Vec<usize>,
+        data: JsonRange,
+    },
+    Packed {
+        name: String,
+        rows: usize,
+        cols: usize,
+        /// As a [`Precision`] with its group.
+        format: String,
+        codes: JsonRange,
+        scales: JsonRange,
+    },
+}
+
+/// Counted from the start of the tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonRange {
+    offset: u64,
+    length: u64,
+}
+
+impl Header {
+    /// The layout of a file that holds the whole model. `dtype` gives the stored type of a matrix that stays float, or
+    /// `None` for one that is not in the checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the model is too large for a file, or a matrix is no float.
+    pub(super) fn plan(
+        path: &Path,
+        config: &ChatGlmConfig,
+        forms: Forms,
+        dtype: impl Fn(&str) -> Option<WeightDType>,
+    ) -> Result<Self> {
+        let mut layout = Layout::default();
+        let mut tensors = Vec::new();
+        for tensor in model_tensors(config) {
+            let Some(stored) = dtype(&tensor.name) else {
+                continue;
+            };
+            let place = layout.place(&tensor, forms, stored);
+            tensors.push(Entry {
+                name: tensor.name,
+                place: place.ok_or_else(|| Error::malformed(path, "a tensor is too large"))?,
+            });
+        }
+        let mut header = Self {
+            config: config.clone(),
+            forms,
+            tensors,
+            json_bytes: 0,
+        };
+        // Ranges in the JSON count from the start of the tensors, so that its length does not depend on itself.
+        header.json_bytes = header.json(0)?.len();
+        let start = header.data_start();
+        for entry in &mut header.tensors {
+            entry.place.shift(start);
+        }
+        Ok(header)
+    }
+
+    /// Leaves the head out; the file ends where it would have begun.
+    pub(super) fn drop_head(&mut self) {
+        self.tensors.retain(|entry| entry.name != LM_HEAD);
+    }
+
+    /// Length of the file in bytes.
+    pub(super) fn file_bytes(&self) -> usize {
+        self.tensors
+            .iter()
+            .map(|entry| entry.place.end())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The start of the file, up to the end of the header.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the header is too large.
+    pub(super) fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        let json = self.json(self.data_start())?;
+        let too_large = |_| Error::malformed(path, "its header is too large");
+        let json_bytes = u32::try_from(self.json_bytes).map_err(too_large)?;
+        let mut bytes = Vec::with_capacity(PREAMBLE_BYTES + self.json_bytes);
+        bytes.extend(MAGIC);
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(json_bytes.to_le_bytes());
+        bytes.extend((self.file_bytes() as u64).to_le_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(json.into_bytes());
+        bytes.resize(PREAMBLE_BYTES + self.json_bytes, b' ');
+        let checksum = checksum(&bytes).to_le_bytes();
+        bytes
+            .iter_mut()
+            .skip(CHECKSUM.start)
+            .zip(checksum)
+            .for_each(|(byte, value)| *byte = value);
+        Ok(bytes)
+    }
+
+    /// Reads the header of the file `bytes` and holds it against the configuration in it.
+    ///
+    /// # Errors
+    /// As [`PrepackedFile::open`](super::PrepackedFile::open).
+    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let json_bytes = check_preamble(path, bytes)?;
+        let json = bytes.get(PREAMBLE_BYTES..PREAMBLE_BYTES + json_bytes);
+        let json: Json = serde_json::from_slice(json.unwrap_or_default())
+            .map_err(|error| Error::malformed(path, format!("its header: {error}")))?;
+        let config =
+            serde_json::to_vec(&json.config).map_err(|error| Error::malformed(path, error))?;
+        let ModelConfig::ChatGlm(config) = ModelConfig::from_json(path, &config)?;
+        let forms = Forms {
+            layers: form(path, &json.layers)?,
+            head: form(path, &json.head)?,
+        };
+        let data_start = data_start(json_bytes);
+        let mut tensors = Vec::with_capacity(json.tensors.len());
+        for tensor in json.tensors {
+            let (name, place) = tensor.read(path, data_start)?;
+            tensors.push(Entry { name, place });
+        }
+        let header = Self {
+            config,
+            forms,
+            tensors,
+            json_bytes,
+        };
+        header.check_table(path)?;
+        header.check_ranges(path, bytes.len())?;
+        Ok(header)
+    }
+
+    /// The tensors are those of the configuration, in its order, each of the form that the header names.
+    fn check_table(&self, path: &Path) -> Result<()> {
+        let mut entries = self.tensors.iter();
+        for expected in model_tensors(&self.config) {
+            match entries.next() {
+                None if expected.name == LM_HEAD => return Ok(()),
+                Some(entry) if entry.name == expected.name => {
+                    entry.check(path, &expected, self.forms)?;
+                }
+                _ => {
+                    return Err(Error::MissingTensor {
+                        path: path.to_path_buf(),
+                        tensor: expected.name,
+                    });
+                }
+            }
+        }
+        match entries.next() {
+            None => Ok(()),
+            Some(entry) => Err(Error::UnexpectedTensor {
+                path: path.to_path_buf(),
+                tensor: entry.name.clone(),
+            }),
+        }
+    }
+
+    /// Every range is aligned, as long as its tensor, inside the file, and shared with no other.
+    fn check_ranges(&self, path: &Path, file_bytes: usize) -> Result<()> {
+        let mut ranges = Vec::with_capacity(2 * self.tensors.len());
+        for entry in &self.tensors {
+            entry.place.check(path, &entry.name)?;
+            ranges.extend(
+                entry
+                    .place
+                    .ranges()
+                    .map(|range| (range.clone(), &entry.name)),
+            );
+        }
+        ranges.sort_by_key(|(range, _)| range.start);
+        let mut end = self.data_start();
+        for (range, name) in ranges {
+            if range.start < end || range.end > file_bytes {
+                return Err(Error::malformed(
+                    path,
+                    format!(
+                        "tensor `{name}` should lie between bytes {end} and {file_bytes}, found {} to {}",
+                        range.start, range.end
+                    ),
+                ));
+            }
+            end = range.end;
+        }
+        if end == file_bytes {
+            Ok(())
+        } else {
+            Err(Error::malformed(
+                path,
+                format!("its tensors end at byte {end}, the file at {file_bytes}"),
+            ))
+        }
+    }
+
+    fn data_start(&self) -> usize {
+        data_start(self.json_bytes)
+    }
+
+    /// The JSON text; the ranges in memory count from byte `start` less than those in the text.
+    fn json(&self, start: usize) -> Result<String> {
+        let malformed = |error: serde_json::Error| Error::malformed("the header", error);
+        let config = ModelConfig::ChatGlm(self.config.clone()).to_json()?;
+        let json = Json {
+            config: serde_json::from_str(&config).map_err(malformed)?,
+            layers: self.forms.layers.precision().to_string(),
+            head: self.forms.head.precision().to_string(),
+            tensors: self
+                .tensors
+                .iter()
+                .map(|entry| entry.to_json(start))
+                .collect(),
+        };
+        serde_json::to_string(&json).map_err(malformed)
+    }
+}
+
+impl Entry {
+    fn to_json(&self, start: usize) -> JsonTensor {
+        let range = |range: &Range<usize>| JsonRange {
+            offset: (range.start - start) as u64,
+            length: range.len() as u64,
+        };
+        let name = self.name.clone();
+        match &self.place {
+            Place::Float { dtype, shape, data } => JsonTensor::Float {
+                name,
+                dtype: *dtype,
+                shape: shape.clone(),
+                data: range(data),
+            },
+            Place::Packed {
+                layout,
+                codes,
+                scales,
+            } => JsonTensor::Packed {
+                name,
+                rows: layout.rows,
+                cols: layout.cols,
+                format: form_of(layout).precision().to_string(),
+                codes: range(codes),
+                scales: range(scales),
+            },
+        }
+    }
+}
+
+impl JsonTensor {
+    fn read(self, path: &Path, start: usize) -> Result<(String, Place)> {
+        let range = |name: &str, range: &JsonRange| {
+            let range = range.from(start);
+            range.ok_or_else(|| {
+                Error::malformed(path, format!("tensor `{name}` lies outside of any file"))
+            })
+        };
+        match self {
+            Self::Float {
+                name,
+                dtype,
+                shape,
+                data,
+            } => {
+                let data = range(&name, &data)?;
+                Ok((name, Place::Float { dtype, shape, data }))
+            }
+            Self::Packed {
+                name,
+                rows,
+                cols,
+                format,
+                codes,
+                scales,
+            } => {
+                let codes = range(&name, &codes)?;
+                let scales = range(&name, &scales)?;
+                let layout = form(path, &format)?.layout(rows, cols).ok_or_else(|| {
+                    Error::malformed(path, format!("tensor `{name}` is packed as `{format}`"))
+                })?;
+                let place = Place::Packed {
+                    layout,
+                    codes,
+                    scales,
+                };
+                Ok((name, place))
+            }
+        }
+    }
+}
+
+impl JsonRange {
+    /// Counted from the start of the file, where the tensors begin at byte `start`.
+    fn from(&self, start: usize) -> Option<Range<usize>> {
+        let begin = usize::try_from(self.offset).ok()?.checked_add(start)?;
+        let end = begin.checked_add(usize::try_from(self.length).ok()?)?;
+        Some(begin..end)
+    }
+}
+
+/// Checks what does not depend on the header and gives the header's length.
+fn check_preamble(path: &Path, bytes: &[u8]) -> Result<usize> {
+    let truncated = |reason: String| Error::Truncated {
+        path: path.to_path_buf(),
+        found: bytes.len() as u64,
+        reason,
+    };
+    let magic = bytes.get(..MAGIC.len());
+    if magic.is_none_or(|magic| magic != MAGIC) {
+        return Err(if MAGIC.starts_with(bytes) {
+            truncated("its first bytes are missing".to_owned())
+        } else {
+            Error::malformed(
+                path,
+                "it is no prepacked model; give the folder of a checkpoint, or a file that `quantize` wrote",
+            )
+        });
+    }
+    let word = |start: usize| {
+        let bytes = bytes.get(start..start + 4)?;
+        bytes.try_into().ok().map(u32::from_le_bytes)
+    };
+    let long = |start: usize| {
+        let bytes = bytes.get(start..start + 8)?;
+        bytes.try_into().ok().map(u64::from_le_bytes)
+    };
+    match word(8) {
+        Some(VERSION) => {}
+        Some(found) => {
+            return Err(Error::OtherVersion {
+                path: path.to_path_buf(),
+                found,
+                expected: VERSION,
+            });
+        }
+        None => return Err(truncated("its first bytes are missing".to_owned())),
+    }
+    let (Some(json_bytes), Some(file_bytes), Some(sum)) =
+        (word(12), long(16), long(CHECKSUM.start))
+    else {
+        return Err(truncated("its first bytes are missing".to_owned()));
+    };
+    let json_bytes = usize::try_from(json_bytes).unwrap_or(usize::MAX);
+    if json_bytes > MAX_HEADER_BYTES {
+        return Err(Error::malformed(
+            path,
+            format!("a header has at most {MAX_HEADER_BYTES} bytes, this one {json_bytes}"),
+        ));
+    }
+    let Some(checked) = bytes.get(..PREAMBLE_BYTES + json_bytes) else {
+        return Err(truncated("its header is cut off".to_owned()));
+    };
+    if checksum(checked) != sum {
+        return Err(Error::malformed(
+            path,
+            "the checksum of its header is wrong; quantise the checkpoint again",
+        ));
+    }
+    if (bytes.len() as u64) < file_bytes {
+        return Err(truncated(format!("it should have {file_bytes}")));
+    }
+    if bytes.len() as u64 > file_bytes {
+        return Err(Error::malformed(
+            path,
+            format!("it should have {file_bytes} bytes, found {}", bytes.len()),
+        ));
+    }
+    Ok(json_bytes)
+}
+
+/// Of everything before the tensors but the checksum itself.
+fn checksum(bytes: &[u8]) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(bytes.get(..CHECKSUM.start).unwrap_or_default());
+    hash.update(bytes.get(CHECKSUM.end..).unwrap_or_default());
+    hash.digest()
+}
+
+fn data_start(json_bytes: usize) -> usize {
+    (PREAMBLE_BYTES + json_bytes).next_multiple_of(MATRIX_ALIGNMENT)
+}
+
+fn form(path: &Path, name: &str) -> Result<Form> {
+    let form = match name.parse::<Precision>() {
+        Ok(Precision::Stored) => Some(Form::Float),
+        Ok(Precision::Quantized { bits, group }) => group.map(|group| Form::Packed { bits, group }),
+        Err(_) => None,
+    };
+    form.ok_or_else(|| Error::malformed(path, format!("`{name:.40}` is no precision")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::checkpoint::{LoadOptions, prepacked::PrepackedFile};
+
+    /// A whole file: INT4 layers, an INT8 embedding, a tied head.
+    fn file() -> Vec<u8> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.glm");
+        LoadOptions::default()
+            .precision("int4-g32".parse().unwrap())
+            .head("int8-row".parse().unwrap())
+            .prepack(source, &path)
+            .unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Header> {
+        Header::read(Path::new("model.glm"), bytes)
+    }
+
+    fn header_bytes(file: &[u8]) -> usize {
+        PREAMBLE_BYTES + u32::from_le_bytes(file[12..16].try_into().unwrap()) as usize
+    }
+
+    /// The file with its JSON changed, and a header that fits it.
+    fn bent(file: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
+        let end = header_bytes(file);
+        let mut json: Value = serde_json::from_slice(&file[PREAMBLE_BYTES..end]).unwrap();
+        change(&mut json);
+        let text = serde_json::to_vec(&json).unwrap();
+        let mut bytes = file.to_vec();
+        // The new text may be longer; the tensors need not be right behind it for what is tested here.
+        let data = bytes.split_off(data_start(end - PREAMBLE_BYTES));
+        bytes.truncate(PREAMBLE_BYTES);
+        bytes[12..16].copy_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend(&text);
+        bytes.resize(data_start(text.len()), 0);
+        bytes.extend(data);
+        let length = bytes.len() as u64;
+        bytes[16..24].copy_from_slice(&length.to_le_bytes());
+        let sum = checksum(&bytes[..PREAMBLE_BYTES + text.len()]);
+        bytes[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// The message for a bent file.
+    fn message(file: &[u8], change: impl FnOnce(&mut Value)) -> String {
+        let error = read(&bent(file, change)).unwrap_err();
+        assert!(error.to_string().contains("model.glm"), "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn what_was_planned_is_read_back() {
+        let file = file();
+        let header = read(&file).unwrap();
+        assert_eq!(
+            header.to_bytes(Path::new("x")).unwrap(),
+            file[..header_bytes(&file)]
+        );
+        assert_eq!(header.file_bytes(), file.len());
+        assert_eq!(
+            read(&bent(&file, |_| {})).unwrap().tensors.len(),
+            header.tensors.len()
+        );
+        for entry in &header.tensors {
+            for range in entry.place.ranges() {
+                assert!(range.start >= header.data_start(), "{}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_byte_of_the_header_is_found() {
+        let mut file = file();
+        for index in 0..header_bytes(&file) {
+            for flip in [0x01, 0x80] {
+                file[index] ^= flip;
+                assert!(read(&file).is_err(), "byte {index}");
+                file[index] ^= flip;
+            }
+        }
+        read(&file).unwrap();
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_truncated() {
+        let file = file();
+        for length in 0..file.len() {
+            let error = read(&file[..length]).unwrap_err();
+            assert!(
+                matches!(error, Error::Truncated { found, .. } if found == length as u64),
+                "{length}: {error}"
+            );
+        }
+        let longer = [file.as_slice(), &[0]].concat();
+        assert!(matches!(read(&longer), Err(Error::Malformed { .. })));
+    }
+
+    #[test]
+    fn another_version_says_so() {
+        let mut file = file();
+        file[8] += 1;
+        let error = read(&file).unwrap_err();
+        assert!(
+            matches!(error, Error::OtherVersion { found, expected: VERSION, .. } if found == VERSION + 1)
+        );
+        assert!(
+            error.to_string().contains("quantise the checkpoint again"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn other_files_are_told_from_damaged_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        for content in [&b"PK\x03\x04"[..], b"{}", b"GLMPACK\r\n0000000000"] {
+            let path = folder.path().join("pytorch_model.bin");
+            std::fs::write(&path, content).unwrap();
+            let error = PrepackedFile::open(&path).unwrap_err();
+            assert!(error.to_string().contains("no prepacked model"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_lies_is_found_out() {
+        let file = file();
+        let tensors = |json: &mut Value| json["tensors"].as_array_mut().unwrap().clone();
+        assert!(
+            message(&file, |json| drop(
+                json["tensors"].as_array_mut().unwrap().remove(3)
+            ))
+            .contains("is missing")
+        );
+        assert!(
+            message(&file, |json| {
+                let more = tensors(json)[0].clone();
+                json["tensors"]
+                    .as_array_mut()
+                    .unwrap()
+                    .extend([more.clone(), more]);
+            })
+            .contains("lm_head.weight")
+        );
+        assert!(message(&file, |json| json["tensors"][0]["rows"] = 7.into()).contains("has shape"));
+        assert!(
+            message(&file, |json| json["tensors"][0]["format"] =
+                "int8-g32".into())
+            .contains("int8-row")
+        );
+        assert!(
+            message(&file, |json| json["tensors"][0]["format"] = "stored".into())
+                .contains("packed as")
+        );
+        assert!(message(&file, |json| json["layers"] = "int4".into()).contains("no precision"));
+        assert!(message(&file, |json| json["layers"] = "int8-g32".into()).contains("has type"));
+        assert!(
+            message(&file, |json| json["config"]["num_layers"] = 1.into()).contains("is missing")
+        );
+        assert!(
+            message(&file, |json| json["config"]["vocab_size"] =
+                (1_u64 << 40).into())
+            .contains("vocab_size")
+        );
+        assert!(message(&file, |json| json["extra"] = 1.into()).contains("unknown field"));
+        for (key, value) in [
+            ("offset", 64_u64),
+            ("offset", 1),
+            ("offset", 1 << 40),
+            ("offset", u64::MAX),
+            ("length", 1),
+            ("length", 1 << 40),
+            ("length", u64::MAX),
+        ] {
+            for (tensor, part) in [(0, "codes"), (0, "scales"), (1, "data")] {
+                let message = message(&file, |json| {
+                    json["tensors"][tensor][part][key] = value.into();
+                });
+                assert!(message.contains("tensor `"), "{message}");
+            }
+        }
+        // Two tensors in one place, each right by itself.
+        assert!(
+            message(&file, |json| {
+                let norm = json["tensors"][1]["data"].clone();
+                json["tensors"][2]["data"] = norm;
+            })
+            .contains("should lie between")
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_bytes_end_in_a_result(bytes: Vec<u8>, sum: bool) {
+            let mut file = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+            file.extend((bytes.len() as u32).to_le_bytes());
+            file.extend((PREAMBLE_BYTES as u64 + bytes.len() as u64).to_le_bytes());
+            file.extend([0; 8]);
+            file.extend(&bytes);
+            if sum {
+                let sum = checksum(&file).to_le_bytes();
+                file[CHECKSUM].copy_from_slice(&sum);
+            }
+            prop_assert!(read(&file).is_err());
+            prop_assert!(read(&bytes).is_err());
+        }
+
+        #[test]
+        fn any_numbers_in_the_table_end_in_a_result(
+            tensor in 0_usize..20,
+            part in prop::sample::select(vec!["codes", "scales", "data"]),
+            offset: u64,
+            length: u64,
+            rows: usize,
+            cols: usize,
+        ) {
+            thread_local!(static FILE: Vec<u8> = file());
+            let bent = FILE.with(|file| bent(file, |json| {
+                let tensor = &mut json["tensors"][tensor];
+                if tensor[part].is_object() {
+                    tensor[part] = serde_json::json!({"offset": offset, "length": length});
+                }
+                tensor["rows"] = rows.into();
+                tensor["cols"] = cols.into();
+            }));
+            prop_assert!(read(&bent).is_err());
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Where the tensors of a prepacked file lie: their ranges, one behind the other, and what a range must be.
+
+use std::{ops::Range, path::Path};
+
+use glm_quant::{BLOCK_ROWS, COLUMN_ALIGNMENT, PackedLayout};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checkpoint::{
+        files::WeightDType,
+        names::{ExpectedTensor, Role},
+        precision::{Form, Forms},
+    },
+    error::{Error, Result},
+};
+
+/// Matrices begin at a multiple of this: a page.
+pub(super) const MATRIX_ALIGNMENT: usize = 4096;
+/// Scales and vectors begin at a multiple of this: a cache line.
+const VECTOR_ALIGNMENT: usize = 64;
+
+/// One tensor.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) place: Place,
+}
+
+/// Type, shape, and the bytes in the file, counted from its start.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Float {
+        dtype: FloatType,
+        shape: Vec<usize>,
+        data: Range<usize>,
+    },
+    Packed {
+        layout: PackedLayout,
+        codes: Range<usize>,
+        scales: Range<usize>,
+    },
+}
+
+/// Element type of a float tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FloatType {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl FloatType {
+    fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    fn of(dtype: WeightDType) -> Option<Self> {
+        match dtype {
+            WeightDType::F32 => Some(Self::F32),
+            WeightDType::F16 => Some(Self::F16),
+            WeightDType::BF16 => Some(Self::Bf16),
+            _ => None,
+        }
+    }
+}
+
+/// Puts one tensor behind another.
+#[derive(Default)]
+pub(super) struct Layout {
+    end: usize,
+}
+
+impl Layout {
+    pub(super) fn place(
+        &mut self,
+        tensor: &ExpectedTensor,
+        forms: Forms,
+        stored: WeightDType,
+    ) -> Option<Place> {
+        let layout = match (tensor.role, tensor.shape.as_slice()) {
+            (Role::Matrix, &[rows, cols]) => forms.of(tensor).layout(rows, cols),
+            _ => None,
+        };
+        if let Some(layout) = layout {
+            let (codes, scales) = packed_bytes(&layout)?;
+            return Some(Place::Packed {
+                layout,
+                codes: self.range(codes, MATRIX_ALIGNMENT)?,
+                scales: self.range(scales, VECTOR_ALIGNMENT)?,
+            });
+        }
+        let dtype = match tensor.role {
+            Role::Vector => FloatType::F32,
+            _ => FloatType::of(stored)?,
+        };
+        let shape = tensor.shape.clone();
+        let length = float_bytes(dtype, &shape)?;
+        let data = self.range(length, float_alignment(&shape))?;
+        Some(Place::Float { dtype, shape, data })
+    }
+
+    fn range(&mut self, length: usize, alignment: usize) -> Option<Range<usize>> {
+        let start = self.end.checked_next_multiple_of(alignment)?;
+        self.end = start.checked_add(length)?;
+        Some(start..self.end)
+    }
+}
+
+impl Entry {
+    /// Kind, type and shape are those of `expected`.
+    pub(super) fn check(&self, path: &Path, expected: &ExpectedTensor, forms: Forms) -> Result<()> {
+        let wanted = match expected.role {
+            Role::Matrix => forms.of(expected),
+            _ => Form::Float,
+        };
+        let (form, shape) = match &self.place {
+            Place::Float { shape, .. } => (Form::Float, shape.clone()),
+            Place::Packed { layout, .. } => (form_of(layout), vec![layout.rows, layout.cols]),
+        };
+        if shape != expected.shape {
+            return Err(Error::TensorShape {
+                path: path.to_path_buf(),
+                tensor: self.name.clone(),
+                expected: expected.shape.clone(),
+                found: shape,
+            });
+        }
+        let is_f32 = matches!(&self.place, Place::Float { dtype, .. } if *dtype == FloatType::F32);
+        if form != wanted || (expected.role == Role::Vector && !is_f32) {
+            let (expected, found) = match (expected.role, form) {
+                (Role::Vector, Form::Float) => ("f32".to_owned(), "a half".to_owned()),
+                _ => (wanted.precision().to_string(), form.precision().to_string()),
+            };
+            return Err(Error::TensorType {
+                path: path.to_path_buf(),
+                tensor: self.name.clone(),
+                expected,
+                found,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
+        match self {
+            Self::Float { data, .. } => [Some(data), None],
+            Self::Packed { codes, scales, .. } => [Some(codes), Some(scales)],
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    pub(super) fn end(&self) -> usize {
+        self.ranges().map(|range| range.end).max().unwrap_or(0)
+    }
+
+    pub(super) fn shift(&mut self, bytes: usize) {
+        let shift = |range: &mut Range<usize>| *range = range.start + bytes..range.end + bytes;
+        match self {
+            Self::Float { data, .. } => shift(data),
+            Self::Packed { codes, scales, .. } => {
+                shift(codes);
+                shift(scales);
+            }
+        }
+    }
+
+    /// Lengths and alignments.
+    pub(super) fn check(&self, path: &Path, name: &str) -> Result<()> {
+        let lengths = match self {
+            Self::Float { dtype, shape, .. } => {
+                let length = float_bytes(*dtype, shape);
+                vec![length.map(|length| (length, float_alignment(shape)))]
+            }
+            Self::Packed { layout, .. } => {
+                let (codes, scales) = packed_bytes(layout).unzip();
+                vec![
+                    codes.map(|length| (length, MATRIX_ALIGNMENT)),
+                    scales.map(|length| (length, VECTOR_ALIGNMENT)),
+                ]
+            }
+        };
+        for (range, expected) in self.ranges().zip(lengths) {
+            let fits = expected.is_some_and(|(length, alignment)| {
+                range.len() == length && range.start.is_multiple_of(alignment)
+            });
+            if !fits {
+                return Err(Error::malformed(
+                    path,
+                    format!(
+                        "tensor `{name}` should have {} bytes at a multiple of {}, found {} at {}",
+                        expected.unwrap_or_default().0,
+                        expected.unwrap_or_default().1,
+                        range.len(),
+                        range.start
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn form_of(layout: &PackedLayout) -> Form {
+    Form::Packed {
+        bits: layout.bits,
+        group: layout.group,
+    }
+}
+
+fn float_alignment(shape: &[usize]) -> usize {
+    match shape {
+        [_] => VECTOR_ALIGNMENT,
+        _ => MATRIX_ALIGNMENT,
+    }
+}
+
+fn float_bytes(dtype: FloatType, shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(dtype.size(), |bytes, &extent| bytes.checked_mul(extent))
+}
+
+/// Bytes of codes and of scales.
+fn packed_bytes(layout: &PackedLayout) -> Option<(usize, usize)> {
+    // The layout counts without checks; nothing that it counts is more than four bytes for each padded weight.
+    let rows = layout.rows.checked_next_multiple_of(BLOCK_ROWS)?;
+    let cols = layout.cols.checked_next_multiple_of(COLUMN_ALIGNMENT)?;
+    rows.checked_mul(cols)?.checked_mul(4)?;
+    Some((4 * layout.words(), 2 * layout.scales()))
+}

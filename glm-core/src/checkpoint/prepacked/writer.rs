@@ -1,0 +1,273 @@
+//! Writes a prepacked file, one tensor at a time.
+
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom, Write},
+    ops::Range,
+    path::Path,
+};
+
+use burn::tensor::DType;
+
+use super::{
+    header::Header,
+    place::{Place, form_of},
+};
+use crate::{
+    checkpoint::{
+        atomic_file::{PartialFile, write_error},
+        conversion::Conversion,
+        files::WeightDType,
+        names::{LayerNames, WORD_EMBEDDINGS},
+        network::{Part, parts_of},
+        precision::{Form, Forms},
+        progress::{LoadStage, Meter},
+        weight::Weight,
+    },
+    config::{ChatGlmConfig, ModelConfig},
+    error::{Error, Result},
+    model::Model,
+};
+
+/// Saves a model as a prepacked file, which [`load`](crate::load) maps and uses in place. A model that was quantised in
+/// memory is kept like this; a checkpoint becomes one in less memory by
+/// [`LoadOptions::prepack`](crate::LoadOptions::prepack).
+///
+/// # Errors
+/// [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the file, [`Error::Exists`] when another
+/// process is writing it; [`Error::UnsupportedModel`] when the layers are of different precisions;
+/// [`Error::BigEndian`].
+pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
+    let path = path.as_ref();
+    let ModelConfig::ChatGlm(config) = model.config();
+    let parts = parts_of(model.network());
+    let part = |name: &str| {
+        parts
+            .iter()
+            .find(|(part, _)| part == name)
+            .map(|(_, part)| part)
+    };
+    let form = |name: &str| part(name).map_or(Form::Float, form_of_part);
+    let forms = Forms {
+        layers: form(&format!("{}.weight", LayerNames::new(0).dense)),
+        head: form(WORD_EMBEDDINGS),
+    };
+    let header = Header::plan(path, &config, forms, |name| part(name).map(stored_type))?;
+    let mut writer = Writer::create(path, header, |file| file)?;
+    for (name, part) in &parts {
+        writer.put(name, &part.weight())?;
+    }
+    writer.finish(&mut Meter::silent())
+}
+
+/// Converts a checkpoint and writes it to `path`. The meter counts the bytes that are read.
+///
+/// # Errors
+/// As [`Conversion::run`] and [`save_prepacked`]. Nothing is left of the file then.
+pub(in crate::checkpoint) fn write(
+    conversion: &Conversion<'_>,
+    config: &ChatGlmConfig,
+    path: &Path,
+    meter: &mut Meter<'_>,
+) -> Result<()> {
+    write_through(|file| file, conversion, config, path, meter)
+}
+
+/// As [`write`], with something between the tensors and the file.
+fn write_through<W: Write + Seek>(
+    through: impl FnOnce(File) -> W,
+    conversion: &Conversion<'_>,
+    config: &ChatGlmConfig,
+    path: &Path,
+    meter: &mut Meter<'_>,
+) -> Result<()> {
+    let stored_type = |name: &str| conversion.stored_type(name);
+    let header = Header::plan(path, config, conversion.forms(), stored_type)?;
+    let mut writer = Writer::create(path, header, through)?;
+    meter.begin(LoadStage::Prepacking, conversion.bytes_to_read());
+    conversion.run(|tensor, weight, bytes_read| {
+        match weight {
+            None => writer.header.drop_head(),
+            Some(weight) => writer.put(&tensor.name, &weight)?,
+        }
+        meter.add(bytes_read);
+        Ok(())
+    })?;
+    writer.finish(meter)
+}
+
+/// A file being written.
+struct Writer<'path, W> {
+    path: &'path Path,
+    header: Header,
+    partial: PartialFile,
+    file: W,
+}
+
+impl<'path, W: Write + Seek> Writer<'path, W> {
+    fn create(path: &'path Path, header: Header, through: impl FnOnce(File) -> W) -> Result<Self> {
+        if cfg!(target_endian = "big") {
+            return Err(Error::BigEndian {
+                path: path.to_path_buf(),
+            });
+        }
+        let partial = PartialFile::create(path)?;
+        let file = partial
+            .file()
+            .try_clone()
+            .map_err(|error| Error::io(path, error))?;
+        Ok(Self {
+            path,
+            header,
+            partial,
+            file: through(file),
+        })
+    }
+
+    /// Writes one tensor to its place. They may come in any order.
+    fn put(&mut self, name: &str, weight: &Weight) -> Result<()> {
+        let entry = self.header.tensors.iter().find(|entry| entry.name == name);
+        let sections = match (entry.map(|entry| &entry.place), weight) {
+            (Some(Place::Float { data, .. }), Weight::Float(values)) => {
+                vec![(data.clone(), values)]
+            }
+            (
+                Some(Place::Packed {
+                    layout: planned,
+                    codes,
+                    scales,
+                }),
+                Weight::Packed {
+                    layout,
+                    codes: words,
+                    scales: factors,
+                },
+            ) if planned == layout => vec![(codes.clone(), words), (scales.clone(), factors)],
+            _ => vec![],
+        };
+        let fits = |(range, data): &(Range<usize>, &_)| range.len() == byte_len(data);
+        if sections.is_empty() || !sections.iter().all(fits) {
+            return Err(Error::UnsupportedModel {
+                path: self.path.to_path_buf(),
+                found: format!("a model whose tensor `{name}` is of another precision than others"),
+            });
+        }
+        for (range, data) in sections {
+            self.write_at(range.start, data.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, meter: &mut Meter<'_>) -> Result<()> {
+        // Last, so that even under the final name a file without all its tensors would be no prepacked file.
+        let start = self.header.to_bytes(self.path)?;
+        self.write_at(0, &start)?;
+        let required = self.required();
+        let failed = |error| write_error(self.path, required, error);
+        self.file.flush().map_err(failed)?;
+        meter.enter(LoadStage::Saving);
+        self.partial.commit().map_err(failed)
+    }
+
+    fn write_at(&mut self, start: usize, bytes: &[u8]) -> Result<()> {
+        self.file
+            .seek(SeekFrom::Start(start as u64))
+            .and_then(|_| self.file.write_all(bytes))
+            .map_err(|error: io::Error| write_error(self.path, self.required(), error))
+    }
+
+    fn required(&self) -> u64 {
+        self.header.file_bytes() as u64
+    }
+}
+
+fn byte_len(data: &burn::tensor::TensorData) -> usize {
+    data.as_bytes().len()
+}
+
+fn form_of_part(part: &Part) -> Form {
+    match part {
+        Part::Packed(weight) => form_of(weight.layout()),
+        Part::Vector(_) | Part::Matrix(_) => Form::Float,
+    }
+}
+
+fn stored_type(part: &Part) -> WeightDType {
+    match part {
+        Part::Matrix(matrix) if matrix.dtype() == DType::F16 => WeightDType::F16,
+        Part::Matrix(matrix) if matrix.dtype() == DType::BF16 => WeightDType::BF16,
+        // Of codes it does not matter.
+        _ => WeightDType::F32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{CheckpointFiles, Precision};
+
+    /// A disk with room for `left` bytes.
+    struct FullDisk {
+        file: File,
+        left: usize,
+    }
+
+    impl Write for FullDisk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = bytes.len().min(self.left);
+            if room == 0 && !bytes.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.left -= room;
+            self.file.write(&bytes[..room])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.file.flush()
+        }
+    }
+
+    impl Seek for FullDisk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.file.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_says_what_is_needed_and_leaves_nothing() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
+        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&source).unwrap();
+        let files = CheckpointFiles::open(&source).unwrap();
+        let forms =
+            Forms::of_checkpoint(&source, &config, Precision::INT4, Some(Precision::INT8)).unwrap();
+        let conversion = Conversion::new(&files, &config, forms).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.glm");
+        let write = |left| {
+            let through = |file| FullDisk { file, left };
+            write_through(through, &conversion, &config, &path, &mut Meter::silent())
+        };
+
+        let mut room = 0;
+        let whole = loop {
+            match write(room) {
+                Ok(()) => break std::fs::metadata(&path).unwrap().len(),
+                Err(Error::StorageFull {
+                    path: named,
+                    required,
+                }) => {
+                    assert_eq!(named, path);
+                    assert!(
+                        required as usize > room,
+                        "{room} of {required} were not enough"
+                    );
+                    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+                }
+                Err(other) => panic!("{other}"),
+            }
+            room += 10_007;
+        };
+        assert!((whole as usize) < room + 100_000);
+        super::super::PrepackedFile::open(&path).unwrap();
+    }
+}

@@ -1,0 +1,104 @@
+//! From the projected queries, keys and values to what each head has gathered: rotary positions, the cache, softmax.
+//! Everything of attention that has no weights.
+
+use burn::tensor::{Bool, Tensor, activation, s};
+use glm_backends::cpu::QkvLayout;
+
+use crate::{attention_mask::AttentionMask, kv_cache::KvCache, layers::rotary::RotaryTable};
+
+/// What a masked score is set to. Finite, so that a row of padding with nothing to attend to is uniform instead of NaN.
+const MASKED_SCORE: f32 = -1e30;
+
+/// Queries that attend at a time on devices without own kernels: bounds the scores of a long prompt to
+/// `heads × 256 × seq`.
+const QUERY_BLOCK: usize = 256;
+
+/// Where and what the tokens of one forward pass are: the same for all layers.
+#[derive(Debug)]
+pub(crate) struct AttentionContext<'a> {
+    rotary: RotaryTable,
+    mask: &'a AttentionMask,
+    /// `mask` as a tensor, for devices without own kernels.
+    masked: Option<Tensor<4, Bool>>,
+    own_kernels: bool,
+}
+
+impl<'a> AttentionContext<'a> {
+    /// For `seq` new tokens behind the `cached` ones.
+    pub(crate) fn new(
+        rotary: RotaryTable,
+        mask: &'a AttentionMask,
+        cached: usize,
+        seq: usize,
+    ) -> Self {
+        let device = rotary.device();
+        let own_kernels = glm_backends::has_own_kernels(&device);
+        Self {
+            rotary,
+            mask,
+            masked: if own_kernels {
+                None
+            } else {
+                mask.to_tensor(cached, seq, &device)
+            },
+            own_kernels,
+        }
+    }
+
+    /// `softmax(q·kᵀ / √head_dim)·v` for the new tokens of layer `layer`, whose keys and values go to the cache.
+    ///
+    /// # Shapes
+    /// - `qkv`: `[batch, seq, heads * 3 * head_dim]`, by head: `[heads][q | k | v][head_dim]`
+    /// - result: `[batch, seq, heads * head_dim]`
+    pub(crate) fn attend(
+        &self,
+        layer: usize,
+        qkv: Tensor<3>,
+        heads: usize,
+        cache: &mut KvCache,
+    ) -> Tensor<3> {
+        let [batch, seq, width] = qkv.dims();
+        let head_dim = width / (3 * heads);
+        if self.own_kernels {
+            let start = cache.len();
+            return cache.with_buffers(layer, [batch, heads, seq, head_dim], |buffers| {
+                let layout = QkvLayout::by_head(heads, head_dim, self.rotary.parts());
+                let (cos, sin) = self.rotary.by_pair();
+                glm_backends::attention(qkv, cos, sin, layout, buffers, start, self.mask.spans())
+            });
+        }
+        let qkv = qkv
+            .reshape([batch, seq, heads, 3 * head_dim])
+            .swap_dims(1, 2); // [batch, heads, seq, 3 * head_dim]
+        let part = |index: usize| qkv.clone().narrow(3, index * head_dim, head_dim);
+        let query = self.rotary.rotate(part(0)); // [batch, heads, seq, head_dim]
+        let (key, value) = cache.append(layer, self.rotary.rotate(part(1)), part(2)); // [batch, heads, total, head_dim]
+        self.gather(query, key, value) // [batch, heads, seq, head_dim]
+            .swap_dims(1, 2)
+            .reshape([batch, seq, heads * head_dim])
+    }
+
+    /// Attention in operations of burn, a block of queries at a time.
+    fn gather(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>) -> Tensor<4> {
+        let [_, _, seq, head_dim] = query.dims();
+        let query = query / (head_dim as f64).sqrt();
+        let key = key.transpose(); // [batch, heads, head_dim, total]
+        let block = |start: usize| {
+            let rows = start..(start + QUERY_BLOCK).min(seq);
+            let query = query.clone().slice(s![.., .., rows.clone(), ..]);
+            let mut scores = query.matmul(key.clone()); // [batch, heads, rows, total]
+            if let Some(masked) = &self.masked {
+                let masked = masked
+                    .clone()
+                    .slice(s![.., .., rows, ..])
+                    .expand(scores.dims());
+                scores = scores.mask_fill(masked, MASKED_SCORE);
+            }
+            activation::softmax(scores, 3).matmul(value.clone())
+        };
+        if seq <= QUERY_BLOCK {
+            return block(0); // [batch, heads, seq, head_dim]
+        }
+        Tensor::cat((0..seq).step_by(QUERY_BLOCK).map(block).collect(), 2)
+    }
+}

@@ -1,0 +1,29 @@
+//! Where speed and exactness differ, and which of the two is wanted.
+
+pub use glm_backends::{Activations, CachePrecision};
+
+/// How a model computes. The default is the fast way; how much it differs is measured in `docs/numerics.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numerics {
+    /// How the kernels take the input of a quantised weight. Float weights always take it as it is.
+    pub activations: Activations,
+    /// How keys and values are stored.
+    pub kv_cache: CachePrecision,
+}
+
+impl Numerics {
+    /// Nothing is rounded that the official code does not round: what `parity` compares with.
+    pub const EXACT: Self = Self {
+        activations: Activations::Float32,
+        kv_cache: CachePrecision::F32,
+    };
+}
+
+impl Default for Numerics {
+    fn default() -> Self {
+        Self {
+            activations: Activations::Int8,
+            kv_cache: CachePrecision::F16,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Models of any size with random packed weights, made in memory in about the time that it takes to write them: to
+//! measure speed where no checkpoint is at hand. What they say means nothing, but every number on the way is of the
+//! size that it has in a trained model.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use glm_backends::PackedWeight;
+use glm_quant::{BLOCK_ROWS, Bits, half::f16};
+use rayon::prelude::*;
+
+use crate::{
+    chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention, layer_norm},
+    checkpoint::Precision,
+    config::ChatGlmConfig,
+    error::{Error, Result},
+    layers::{embedding::TokenEmbedding, linear::GlmLinear},
+    model::Model,
+};
+
+/// Standard deviation of the weights, as in a model before its training.
+const STD: f32 = 0.02;
+
+/// Words that are filled at a time.
+const CHUNK: usize = 1 << 16;
+
+/// A model on the CPU whose matrices are uniform random codes, with scales that give the weights a standard deviation
+/// of 0.02; norms are one, biases zero, and the head is the embedding.
+///
+/// The same `seed` gives the same model, whatever the number of threads.
+///
+/// # Errors
+/// [`Error::InvalidOption`] for [`Precision::Stored`]: nothing is stored anywhere.
+pub fn random_packed(
+    config: &ChatGlmConfig,
+    layers: Precision,
+    head: Precision,
+    seed: u64,
+) -> Result<Model> {
+    let ChatGlmConfig {
+        vocab_size,
+        hidden_size,
+        inner_hidden_size,
+        num_attention_heads,
+        ..
+    } = *config;
+    let device = Device::flex();
+    let mut next_seed = seed;
+    let mut matrix = |rows, cols, precision: Precision| {
+        next_seed = mixed(next_seed);
+        random_matrix(rows, cols, precision, next_seed, &device)
+    };
+    let word_embeddings = TokenEmbedding::packed(matrix(vocab_size, hidden_size, head)?);
+    let mut linear = |rows, cols| -> Result<GlmLinear> {
+        let bias = Tensor::zeros([rows], &device);
+        Ok(GlmLinear::packed(matrix(rows, cols, layers)?, Some(bias)))
+    };
+    let blocks = (0..config.num_layers).map(|layer| {
+        Ok(GlmBlock {
+            input_layernorm: layer_norm(config, &device),
+            attention: SelfAttention {
+                query_key_value: linear(3 * hidden_size, hidden_size)?,
+                dense: linear(hidden_size, hidden_size)?,
+                num_attention_heads,
+                layer,
+            },
+            post_attention_layernorm: layer_norm(config, &device),
+            mlp: Mlp {
+                dense_h_to_4h: linear(inner_hidden_size, hidden_size)?,
+                dense_4h_to_h: linear(hidden_size, inner_hidden_size)?,
+            },
+        })
+    });
+    let network = ChatGlm {
+        word_embeddings,
+        layers: blocks.collect::<Result<_>>()?,
+        final_layernorm: layer_norm(config, &device),
+        lm_head: None,
+        head_dim: config.head_dim(),
+    };
+    Ok(Model::new(config.clone(), network, device))
+}
+
+fn random_matrix(
+    rows: usize,
+    cols: usize,
+    precision: Precision,
+    seed: u64,
+    device: &Device,
+) -> Result<PackedWeight> {
+    let Some(layout) = precision.layout(rows, cols) else {
+        return Err(Error::InvalidOption {
+            option: "precision",
+            expected: "one of codes for a random model".to_owned(),
+            found: precision.to_string(),
+        });
+    };
+    let mut codes = vec![0u32; layout.words()];
+    codes
+        .par_chunks_mut(CHUNK)
+        .enumerate()
+        .for_each(|(index, chunk)| {
+            let start = mixed(seed ^ index as u64);
+            let (pairs, rest) = chunk.as_chunks_mut::<2>();
+            for (index, pair) in pairs.iter_mut().enumerate() {
+                let bits = mixed(start.wrapping_add(index as u64));
+                *pair = [bits as u32, (bits >> 32) as u32];
+            }
+            for word in rest {
+                *word = start as u32;
+            }
+        });
+    let scales = vec![f16::from_f32(STD / code_deviation(layout.bits)); layout.scales()];
+    Ok(PackedWeight::from_data(
+        layout,
+        TensorData::new(codes, [layout.row_blocks(), layout.steps(), BLOCK_ROWS]),
+        TensorData::new(scales, [layout.row_blocks(), layout.groups(), BLOCK_ROWS]),
+        device,
+    ))
+}
+
+/// Standard deviation of codes of which each is as likely as any other.
+fn code_deviation(bits: Bits) -> f32 {
+    let values = 2 * bits.offset();
+    (((values * values - 1) as f32) / 12.0).sqrt()
+}
+
+/// One step of [SplitMix64](https://doi.org/10.1145/2660193.2660195): neighbouring numbers become unrelated ones.
+fn mixed(seed: u64) -> u64 {
+    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{chatglm::Stage, config::ModelConfig};
+
+    fn config() -> ChatGlmConfig {
+        let json = r#"{"model_type": "chatglm", "vocab_size": 512, "hidden_size": 128, "num_layers": 28,
+            "num_attention_heads": 4, "bos_token_id": 500, "eos_token_id": 501, "mask_token_id": 502,
+            "gmask_token_id": 503, "pad_token_id": 3}"#;
+        let ModelConfig::ChatGlm(config) =
+            ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
+        config
+    }
+
+    fn deviation(values: &Tensor<3>) -> f32 {
+        values
+            .clone()
+            .powf_scalar(2.0)
+            .mean()
+            .sqrt()
+            .into_scalar::<f32>()
+    }
+
+    #[test]
+    fn hidden_states_and_logits_stay_of_ordinary_size_through_all_layers() {
+        for precision in [Precision::INT4, Precision::INT8] {
+            let model = random_packed(&config(), precision, precision, 1).unwrap();
+            let rows: [&[u32]; 1] = [&[5, 6, 7, 8, 503, 500]];
+            let layouts = model.layouts(&rows).unwrap();
+            let input = model.input(&rows, &layouts, crate::model::PaddingSide::Left);
+            let mut seen = 0;
+            let logits = model.forward_observed(input, |stage, x| {
+                let deviation = deviation(x);
+                seen += 1;
+                match stage {
+                    Stage::Embedding => assert!((0.015..0.025).contains(&deviation)),
+                    // The normalised input times α, 7.48, and what attention or the feed-forward layer adds.
+                    Stage::Layer(_) => assert!((7.0..9.0).contains(&deviation), "{deviation}"),
+                    Stage::FinalLayerNorm => assert!((0.9..1.1).contains(&deviation)),
+                }
+            });
+            assert_eq!(seen, 30);
+            // √128 · 0.02 for a width of 128.
+            let deviation = deviation(&logits);
+            assert!((0.15..0.35).contains(&deviation), "{deviation}");
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_one_model_and_another_seed_another() {
+        let logits = |seed| {
+            let model = random_packed(&config(), Precision::INT4, Precision::INT8, seed).unwrap();
+            let (logits, _) = model.prefill(&[&[5, 503, 500]]).unwrap();
+            logits.into_data()
+        };
+        assert_eq!(logits(1), logits(1));
+        assert_ne!(logits(1), logits(2));
+    }
+
+    #[test]
+    fn a_stored_precision_is_refused() {
+        let error = random_packed(&config(), Precision::Stored, Precision::INT8, 1).unwrap_err();
+        assert!(error.to_string().contains("precision"), "{error}");
+    }
+}
