@@ -74,6 +74,8 @@ fn bench(criterion: &mut Criterion) {
 /// One layer's cache, and the queries of the last step.
 struct Layer {
     cache: KvBuffers,
+    cos: Vec<f32>,
+    sin: Vec<f32>,
     query: Vec<f32>,
     out: Vec<f32>,
 }
@@ -81,8 +83,13 @@ struct Layer {
 impl Layer {
     fn new(precision: CachePrecision, capacity: usize) -> Self {
         let shape = [1, LAYOUT.kv_heads, capacity, LAYOUT.head_dim];
+        let (sin, cos) = (0..capacity * LAYOUT.head_dim / 2)
+            .map(|index| (index as f32 * 0.01).sin_cos())
+            .unzip();
         Self {
             cache: KvBuffers::new(precision, shape),
+            cos,
+            sin,
             query: Vec::new(),
             out: Vec::new(),
         }
@@ -110,15 +117,13 @@ impl Layer {
 
     fn append_these(&mut self, start: usize, qkv: &[f32]) {
         let step = self.step(start, qkv.len() / LAYOUT.width());
-        let angles = step.seq * LAYOUT.head_dim / 2;
-        let (sin, cos): (Vec<f32>, Vec<f32>) = (0..angles)
-            .map(|index| (index as f32 * 0.01).sin_cos())
-            .unzip();
         let width = step.seq * LAYOUT.heads * LAYOUT.head_dim;
+        let angles = step.seq * LAYOUT.head_dim / 2;
         self.query.resize(width, 0.0);
         self.out.resize(width, 0.0);
         let [keys, values] = self.cache.slices_mut();
-        rotary_append(LAYOUT, step, qkv, &cos, &sin, &mut self.query, keys, values);
+        let (cos, sin) = (&self.cos[..angles], &self.sin[..angles]);
+        rotary_append(LAYOUT, step, qkv, cos, sin, &mut self.query, keys, values);
     }
 
     /// Everyone sees everything, as in the prompt of a GLM.

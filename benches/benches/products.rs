@@ -4,6 +4,8 @@
 //! Each weight is used again and again, so on a CPU with large caches the rates of single tokens are those of the caches,
 //! not of memory; `glm-bench` measures whole models, which fit no cache.
 
+#![allow(clippy::expect_used)] // A bench that cannot be set up has nothing to say.
+
 use std::{hint::black_box, time::Duration};
 
 use criterion::{

@@ -1,5 +1,7 @@
 //! From f16 weights to official codes, and from those to packed ones: `dense` of ChatGLM-6B, on one core.
 
+#![allow(clippy::expect_used)] // A bench that cannot be set up has nothing to say.
+
 use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
@@ -42,7 +44,8 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Each weight of some rows is at most half a step off, and a little for the scale's rounding to f16.
+/// Each weight of some rows is at most half a step off, and a little for the quotients, which the official quantisers round
+/// to f16: by 1/32 of a step where they are largest.
 fn check(packed: &PackedMatrix, weights: &[f16]) {
     let mut found = vec![0.0; COLS];
     for row in [0, 1, ROWS / 2, ROWS - 1] {
@@ -52,7 +55,7 @@ fn check(packed: &PackedMatrix, weights: &[f16]) {
         let scale = packed.scales()[packed.layout().scale_index(row, 0)].to_f32();
         for (found, weight) in found.iter().zip(&weights[row * COLS..]) {
             let difference = (found - weight.to_f32()).abs();
-            assert!(difference <= 0.51 * scale, "row {row}: {difference}");
+            assert!(difference <= 0.54 * scale, "row {row}: {difference}");
         }
     }
 }

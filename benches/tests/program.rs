@@ -1,5 +1,7 @@
 //! The program as a user runs it, on a tiny checkpoint.
 
+#![allow(clippy::unwrap_used)] // In the helpers of tests, too.
+
 use std::process::{Command, Output};
 
 use glm_bench::report::Report;

@@ -28,7 +28,7 @@ use crate::{
 
 /// `√(2 · 28)`. The official code never passes the number of layers to its blocks, so this is the residual's weight
 /// whatever `num_layers` is.
-const ALPHA: f32 = 7.483_314_8;
+const ALPHA: f32 = 7.483_315;
 
 /// Standard deviation of the weights of a model to be trained.
 const INIT_STD: f64 = 0.02;

@@ -251,6 +251,9 @@ pub enum Error {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] glm_backends::Error),
+    /// `GLM_CPU_LEVEL` cannot be followed.
+    #[error(transparent)]
+    CpuLevel(#[from] glm_backends::cpu::LevelError),
     /// A prompt that leaves no room for an answer.
     #[error(
         "the prompt has {tokens} tokens and leaves no room for an answer within {max_length}, the smaller of `max_length` and what the model can read; shorten it"

@@ -25,13 +25,8 @@ pub struct KvCache {
 pub(crate) enum LayerCache {
     /// In the precision of the cache, for the kernels of the CPU.
     Kernels(KvBuffers),
-    /// f32 tensors `[batch, heads, capacity, head_dim]`, on every other device.
-    Tensors {
-        /// The keys.
-        keys: Tensor<4>,
-        /// The values.
-        values: Tensor<4>,
-    },
+    /// Keys and values as f32 tensors `[batch, heads, capacity, head_dim]`, on every other device.
+    Tensors(Box<[Tensor<4>; 2]>),
 }
 
 impl KvCache {
@@ -74,7 +69,10 @@ impl KvCache {
     pub fn reserved_bytes(&self) -> usize {
         let bytes = |layer: &LayerCache| match layer {
             LayerCache::Kernels(buffers) => buffers.byte_len(),
-            LayerCache::Tensors { keys, .. } => 2 * size_of::<f32>() * keys.shape().num_elements(),
+            LayerCache::Tensors(tensors) => {
+                let [keys, _] = &**tensors;
+                2 * size_of::<f32>() * keys.shape().num_elements()
+            }
         };
         self.layers.iter().flatten().map(bytes).sum()
     }
@@ -149,7 +147,7 @@ impl KvCache {
         };
         // Taken out, so that the buffers have one owner and are written in place.
         let (all_keys, all_values) = match self.layers[layer].take() {
-            Some(LayerCache::Tensors { keys, values }) => (keys, values),
+            Some(LayerCache::Tensors(tensors)) => (*tensors).into(),
             _ => {
                 let capacity = self.capacity.max(end);
                 (zeros(capacity), zeros(capacity))
@@ -167,10 +165,7 @@ impl KvCache {
         let all_values = grow(all_values).slice_assign(range, values);
         let seen = s![.., .., 0..end, ..];
         let result = (all_keys.clone().slice(seen), all_values.clone().slice(seen));
-        self.layers[layer] = Some(LayerCache::Tensors {
-            keys: all_keys,
-            values: all_values,
-        });
+        self.layers[layer] = Some(LayerCache::Tensors(Box::new([all_keys, all_values])));
         result
     }
 }

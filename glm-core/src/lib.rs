@@ -19,7 +19,7 @@ pub mod random_model;
 pub use checkpoint::{LoadOptions, LoadProgress, Precision, load};
 pub use error::{Error, Result};
 pub use generate::GenerationOptions;
-pub use glm_backends::{DeviceName, set_cpu_threads};
+pub use glm_backends::{DeviceName, cpu::CpuLevel, set_cpu_threads};
 pub use glm_tokenizer::{GlmTokenizer, TokenId};
 pub use model::Model;
 pub use numerics::{Activations, CachePrecision, Numerics};

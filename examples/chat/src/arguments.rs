@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
 use glm_core::{
-    DeviceName, GenerationOptions,
+    CachePrecision, DeviceName, GenerationOptions, Numerics, Precision,
     chat::{ChatOptions, ResponseRules},
 };
 
@@ -21,6 +21,7 @@ question was answered.
 Examples:
   chat
   chat --model chatglm-6b --seed 7
+  chat --model chatglm-6b --precision int4
   chat --model chatglm-6b --greedy --once '晚上睡不着应该怎么办'
   chat --max-new-tokens 100 < questions.txt > answers.txt";
 
@@ -41,13 +42,25 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArguments {
-    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights) [default: the
-    /// built-in demonstration model]
-    #[arg(short, long, value_name = "DIR")]
+    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), or a file that
+    /// `quantize` wrote with ice_text.model beside it [default: the built-in demonstration model]
+    #[arg(short, long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
-    /// Precision of the weights in memory
-    #[arg(long, value_enum, default_value_t = Precision::Stored)]
+    /// Precision of the layers: stored, int8 or int4, or with the number of columns that share a scale
+    /// int8-row, int8-g128, int8-g32, int4-row, int4-g128, int4-g32. What is quantised is kept in the
+    /// user's cache folder (GLM_CACHE_DIR) and used from there the next time
+    #[arg(long, value_name = "NAME", default_value_t)]
     pub(crate) precision: Precision,
+    /// Precision of embedding and head: the same names [default: int8 beside quantised layers, else
+    /// stored]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) head: Option<Precision>,
+    /// How the conversation is kept in memory: int8 takes half as much as f16
+    #[arg(long, value_enum, default_value_t = KvCache::F16)]
+    kv_cache: KvCache,
+    /// Compute as exactly as the official code does in f32: slower with quantised weights
+    #[arg(long, conflicts_with = "kv_cache")]
+    exact: bool,
     /// Device to run on: cpu; with the feature of that name also wgpu, cuda (wgpu:1, cuda:1 for the
     /// second one) and ndarray
     #[arg(long, default_value_t)]
@@ -57,11 +70,15 @@ pub(crate) struct ModelArguments {
     pub(crate) threads: Option<usize>,
 }
 
-/// What the weights are converted to while they are loaded.
+/// How keys and values are kept.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Precision {
-    /// As in the checkpoint: f32, f16, bf16, int8 or int4
-    Stored,
+enum KvCache {
+    /// 4 bytes a value
+    F32,
+    /// 2 bytes a value
+    F16,
+    /// 1 byte a value
+    Int8,
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +127,10 @@ struct SamplingArguments {
     /// Always take the most probable token: the same answer every time
     #[arg(long, conflicts_with_all = ["temperature", "top_p", "top_k"])]
     greedy: bool,
+    /// Guess up to N tokens ahead from what was said before: the same answer, faster when it repeats
+    /// parts of the conversation [default: off]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    prompt_lookup: usize,
     /// The same seed gives the same answer to the same conversation [default: a new one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -135,6 +156,7 @@ impl Arguments {
             top_k: self.sampling.top_k,
             repetition_penalty: self.sampling.repetition_penalty,
             seed: self.sampling.seed,
+            prompt_lookup_num_tokens: self.sampling.prompt_lookup,
             stop: self.length.stop.clone(),
             ..GenerationOptions::default()
         };
@@ -151,6 +173,20 @@ impl Arguments {
 }
 
 impl ModelArguments {
+    pub(crate) fn numerics(&self) -> Numerics {
+        if self.exact {
+            return Numerics::EXACT;
+        }
+        Numerics {
+            kv_cache: match self.kv_cache {
+                KvCache::F32 => CachePrecision::F32,
+                KvCache::F16 => CachePrecision::F16,
+                KvCache::Int8 => CachePrecision::Int8,
+            },
+            ..Numerics::default()
+        }
+    }
+
     pub(crate) fn is_demonstration(&self) -> bool {
         self.model.is_none()
     }

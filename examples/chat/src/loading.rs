@@ -1,16 +1,21 @@
 //! From `--model` to a model, with a progress bar on standard error.
 
-use std::path::Path;
+use std::{
+    cell::Cell,
+    path::{Path, PathBuf},
+};
 
 use glm_core::{
-    GlmTokenizer, LoadOptions, LoadProgress, Model, config::ModelConfig, set_cpu_threads,
+    CpuLevel, GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage,
+    config::ModelConfig, set_cpu_threads,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
-    arguments::{ModelArguments, Precision},
+    arguments::ModelArguments,
     error::{Error, Result},
     language::Language,
+    output::note,
 };
 
 /// The tokenizer and the model that the arguments ask for.
@@ -21,21 +26,42 @@ pub(crate) fn load(
     if let Some(threads) = arguments.threads {
         set_cpu_threads(threads).map_err(glm_core::Error::from)?;
     }
-    let Precision::Stored = arguments.precision;
+    CpuLevel::check_variable().map_err(glm_core::Error::from)?;
     let device = arguments.device.open().map_err(glm_core::Error::from)?;
-    let options = LoadOptions::default().device(device);
+    let mut options = LoadOptions::default()
+        .device(device)
+        .precision(arguments.precision)
+        .cached();
+    if let Some(head) = arguments.head {
+        options = options.head(head);
+    }
 
-    let Some(dir) = &arguments.model else {
-        return Ok(mini_model::load_with(options)?);
+    let (tokenizer, model) = match &arguments.model {
+        None => mini_model::load_with(options)?,
+        Some(path) => {
+            // The small files first: what is wrong with them should not come out after minutes of reading.
+            let tokenizer = GlmTokenizer::from_dir(tokenizer_folder(path)?);
+            let tokenizer = tokenizer.map_err(glm_core::Error::from)?;
+            let bar = Bar::new(language);
+            let model = options
+                .progress(|progress| bar.show(progress))
+                .load(path);
+            bar.bar.finish_and_clear();
+            (tokenizer, model?)
+        }
     };
-    check_folder(dir)?;
-    // The two small files first: what is wrong with them should not come out after minutes of reading.
-    ModelConfig::from_dir(dir)?;
-    let tokenizer = GlmTokenizer::from_dir(dir).map_err(glm_core::Error::from)?;
-    let bar = progress_bar(language);
-    let model = options.progress(|progress| show(&bar, progress)).load(dir);
-    bar.finish_and_clear();
-    Ok((tokenizer, model?))
+    Ok((tokenizer, model.with_numerics(arguments.numerics())))
+}
+
+/// Where the tokenizer of a model is: in its folder, or in the folder of its file.
+fn tokenizer_folder(path: &Path) -> Result<PathBuf> {
+    if path.is_file() {
+        let folder = path.parent().unwrap_or(path);
+        return Ok(folder.to_path_buf());
+    }
+    check_folder(path)?;
+    ModelConfig::from_dir(path)?;
+    Ok(path.to_path_buf())
 }
 
 /// Tells a wrong path from a damaged checkpoint.
@@ -52,20 +78,37 @@ fn check_folder(dir: &Path) -> Result<()> {
     }
 }
 
-/// Draws nothing when standard error is not a terminal.
-fn progress_bar(language: Language) -> ProgressBar {
-    let template = format!(
-        "{} {{wide_bar}} {{decimal_bytes}}/{{decimal_total_bytes}} {{decimal_bytes_per_sec}} {} {{eta}}",
-        language.loading(),
-        language.time_left(),
-    );
-    // The template is ours; were it wrong, the default style would still do.
-    let style =
-        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::no_length().with_style(style)
+/// Progress on standard error; a line for each stage that takes long when that is no terminal.
+struct Bar {
+    bar: ProgressBar,
+    language: Language,
+    stage: Cell<Option<LoadStage>>,
 }
 
-fn show(bar: &ProgressBar, progress: LoadProgress) {
-    bar.set_length(progress.bytes_total);
-    bar.set_position(progress.bytes_read);
+impl Bar {
+    fn new(language: Language) -> Self {
+        let template = format!(
+            "{{msg}} {{wide_bar}} {{decimal_bytes}}/{{decimal_total_bytes}} {{decimal_bytes_per_sec}} {} {{eta}}",
+            language.time_left(),
+        );
+        // The template is ours; were it wrong, the default style would still do.
+        let style = ProgressStyle::with_template(&template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self {
+            bar: ProgressBar::no_length().with_style(style),
+            language,
+            stage: Cell::new(None),
+        }
+    }
+
+    fn show(&self, progress: LoadProgress) {
+        if self.stage.replace(Some(progress.stage)) != Some(progress.stage) {
+            self.bar.set_message(self.language.loading(progress.stage));
+            if let Some(line) = self.language.stage_begins(progress.stage) {
+                self.bar.suspend(|| note(line));
+            }
+        }
+        self.bar.set_length(progress.bytes_total);
+        self.bar.set_position(progress.bytes_read);
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use glm_core::checkpoint::LoadStage;
+
 use crate::{language::Language, session::Notice};
 
 impl Language {
@@ -52,10 +54,33 @@ impl Language {
     }
 
     /// Title of the progress bar.
-    pub(crate) fn loading(self) -> &'static str {
-        match self {
-            Self::Zh => "加载模型",
-            Self::En => "Loading",
+    pub(crate) fn loading(self, stage: LoadStage) -> &'static str {
+        match (self, stage) {
+            (Self::Zh, LoadStage::Waiting) => "等待其他进程",
+            (Self::En, LoadStage::Waiting) => "Waiting",
+            (Self::Zh, LoadStage::Quantizing | LoadStage::Prepacking) => "量化",
+            (Self::En, LoadStage::Quantizing | LoadStage::Prepacking) => "Quantising",
+            (Self::Zh, LoadStage::Saving) => "保存",
+            (Self::En, LoadStage::Saving) => "Saving",
+            (Self::Zh, _) => "加载模型",
+            (Self::En, _) => "Loading",
+        }
+    }
+
+    /// What the user should know when a stage begins.
+    pub(crate) fn stage_begins(self, stage: LoadStage) -> Option<&'static str> {
+        match (self, stage) {
+            (Self::Zh, LoadStage::Prepacking) => {
+                Some("（首次以此精度使用这个模型：量化一次并存入缓存文件夹，以后直接使用）")
+            }
+            (Self::En, LoadStage::Prepacking) => Some(
+                "(first use of this model in this precision: it is quantised once and kept in the cache folder)",
+            ),
+            (Self::Zh, LoadStage::Waiting) => Some("（另一个进程正在量化同一模型，等待中）"),
+            (Self::En, LoadStage::Waiting) => {
+                Some("(another process is quantising the same model; waiting for it)")
+            }
+            _ => None,
         }
     }
 

@@ -17,7 +17,7 @@ fn dot_at(level: CpuLevel, a: &[f32], b: &[f32]) -> f32 {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available.
-        CpuLevel::Avx512Vnni => unsafe { dot_avx512(a, b) },
+        CpuLevel::Amx | CpuLevel::Avx512Vnni => unsafe { dot_avx512(a, b) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level is available.
         CpuLevel::Avx2 => unsafe { dot_avx2(a, b) },

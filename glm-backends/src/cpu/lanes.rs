@@ -124,7 +124,7 @@ pub(super) fn run_at<K: Kernel>(level: CpuLevel, kernel: K) -> K::Output {
     match level {
         // SAFETY: the level is available, as just asserted, and it stands for these instructions.
         #[cfg(target_arch = "x86_64")]
-        CpuLevel::Avx512Vnni => unsafe { avx512::run(kernel) },
+        CpuLevel::Amx | CpuLevel::Avx512Vnni => unsafe { avx512::run(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         CpuLevel::Avx2 => unsafe { avx2::run(kernel) },

@@ -14,6 +14,9 @@ pub enum CpuLevel {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL and VNNI (2019 and later).
     Avx512Vnni,
+    /// The same, with AMX tiles of 8-bit integers for products of many rows (2023 and later; on Linux, which lends the
+    /// tiles on request). Everything else is done as at [`CpuLevel::Avx512Vnni`].
+    Amx,
     /// AArch64 with the dot product extension (2018 and later).
     Neon,
 }
@@ -23,7 +26,7 @@ pub enum CpuLevel {
 #[non_exhaustive]
 pub enum LevelError {
     /// The name is none that this library knows.
-    #[error("unknown CPU level `{name}`: expected scalar, avx2, avx512vnni or neon")]
+    #[error("unknown CPU level `{name}`: expected scalar, avx2, avx512vnni, amx or neon")]
     Unknown {
         /// The name as given.
         name: String,
@@ -39,7 +42,13 @@ pub enum LevelError {
 }
 
 impl CpuLevel {
-    const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512Vnni, Self::Neon];
+    const ALL: [Self; 5] = [
+        Self::Scalar,
+        Self::Avx2,
+        Self::Avx512Vnni,
+        Self::Amx,
+        Self::Neon,
+    ];
 
     /// True when this CPU has the instructions.
     #[must_use]
@@ -60,6 +69,8 @@ impl CpuLevel {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512vnni")
             }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
+            Self::Amx => Self::Avx512Vnni.is_available() && amx_is_lent(),
             #[cfg(target_arch = "aarch64")]
             Self::Neon => {
                 std::arch::is_aarch64_feature_detected!("neon")
@@ -109,12 +120,51 @@ impl CpuLevel {
     }
 }
 
+/// True when the CPU has AMX for 8-bit integers and the system lets this process use it. Asked once.
+///
+/// The tiles are 8 KiB that each switch of threads must save, so Linux gives them only to a process that asks; all of
+/// its threads have them from then on. A system that does not know or save the tiles refuses.
+#[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
+fn amx_is_lent() -> bool {
+    use std::arch::{asm, x86_64::__cpuid_count};
+
+    const AMX_TILE: u32 = 1 << 24;
+    const AMX_INT8: u32 = 1 << 25;
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: u64 = 0x1023;
+    const XFEATURE_XTILEDATA: u64 = 18;
+
+    static LENT: OnceLock<bool> = OnceLock::new();
+    *LENT.get_or_init(|| {
+        let needed = AMX_TILE | AMX_INT8;
+        if __cpuid_count(7, 0).edx & needed != needed {
+            return false;
+        }
+        let mut number_and_result = ARCH_PRCTL;
+        // SAFETY: this request reads and writes no memory of the process; the kernel overwrites the three registers
+        // named as outputs and no other.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") number_and_result,
+                in("rdi") ARCH_REQ_XCOMP_PERM,
+                in("rsi") XFEATURE_XTILEDATA,
+                lateout("rcx") _,
+                lateout("r11") _,
+                options(nostack),
+            );
+        }
+        number_and_result == 0
+    })
+}
+
 impl fmt::Display for CpuLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
             Self::Neon => "neon",
         })
     }
@@ -145,7 +195,7 @@ mod tests {
         let error = "sse9".parse::<CpuLevel>().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown CPU level `sse9`: expected scalar, avx2, avx512vnni or neon"
+            "unknown CPU level `sse9`: expected scalar, avx2, avx512vnni, amx or neon"
         );
     }
 

@@ -4,7 +4,7 @@
 use std::{
     hint::black_box,
     sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{CpuLevel, pool};
@@ -28,8 +28,12 @@ const CHAINS: usize = 16;
 /// Rounds of [`CHAINS`] instructions that a thread takes at a time: some tens of microseconds.
 const ROUNDS: usize = 10_000;
 
-/// Tasks for each thread: few milliseconds in all, and enough to even out a thread that is held up.
+/// Tasks of a thread from one look at the clock to the next: a few milliseconds.
 const TASKS_PER_THREAD: usize = 100;
+
+/// How long the multiplication loop runs at least. A shorter one can fit between two turns of another program, and finds
+/// a machine that is all its own.
+const PEAK_TIME: Duration = Duration::from_millis(100);
 
 /// Bytes per second at which all threads of [`pool`] read `buffer` once, doing next to nothing else.
 ///
@@ -43,7 +47,8 @@ pub fn read_bandwidth(buffer: &[u64]) -> f64 {
 
 /// Integer operations per second (a multiplication and an addition are two) that all threads of [`pool`] reach with the
 /// dot-product instruction of [`CpuLevel::active`], operands in registers: `vpdpbusd`, `sdot`, or `vpmaddubsw`, which
-/// leaves the sums to other instructions. The plain level counts what the compiler makes of a loop.
+/// leaves the sums to other instructions. The plain level counts what the compiler makes of a loop. The AMX level measures
+/// `vpdpbusd` too, so that shares mean the same on all x86-64 CPUs with AVX-512: there a product may exceed this peak.
 #[must_use]
 pub fn dot_product_peak() -> f64 {
     dot_product_peak_at(CpuLevel::active())
@@ -57,10 +62,13 @@ pub fn dot_product_peak() -> f64 {
 pub fn dot_product_peak_at(level: CpuLevel) -> f64 {
     let tasks = pool::threads() * TASKS_PER_THREAD;
     let start = Instant::now();
-    pool::for_each(tasks, |_| {
-        black_box(dot_products(level, black_box(3), ROUNDS));
-    });
-    let instructions = (tasks * ROUNDS * CHAINS) as f64;
+    let mut instructions = 0.0;
+    while start.elapsed() < PEAK_TIME {
+        pool::for_each(tasks, |_| {
+            black_box(dot_products(level, black_box(3), ROUNDS));
+        });
+        instructions += (tasks * ROUNDS * CHAINS) as f64;
+    }
     instructions * operations(level) / start.elapsed().as_secs_f64()
 }
 
@@ -79,7 +87,9 @@ fn read_chunk(level: CpuLevel, chunk: &[u64]) -> u64 {
     match level {
         // SAFETY: the level is available only on a CPU with AVX-512 F.
         #[cfg(target_arch = "x86_64")]
-        CpuLevel::Avx512Vnni if level.is_available() => unsafe { read_chunk_avx512(chunk) },
+        CpuLevel::Amx | CpuLevel::Avx512Vnni if level.is_available() => unsafe {
+            read_chunk_avx512(chunk)
+        },
         // SAFETY: the level is available only on a CPU with AVX2.
         #[cfg(target_arch = "x86_64")]
         CpuLevel::Avx2 if level.is_available() => unsafe { read_chunk_avx2(chunk) },
@@ -122,7 +132,7 @@ fn exclusive_or(chunk: &[u64]) -> u64 {
 /// Operations of one step of [`dot_products`].
 fn operations(level: CpuLevel) -> f64 {
     let products = match level {
-        CpuLevel::Avx512Vnni => 64,
+        CpuLevel::Amx | CpuLevel::Avx512Vnni => 64,
         CpuLevel::Avx2 => 32,
         CpuLevel::Neon | CpuLevel::Scalar => 16,
     };
@@ -143,7 +153,7 @@ fn dot_products(level: CpuLevel, value: i8, rounds: usize) -> i64 {
     match level {
         // SAFETY: the level is available, as just asserted, so the CPU has AVX-512 F and VNNI.
         #[cfg(target_arch = "x86_64")]
-        CpuLevel::Avx512Vnni => unsafe { dot_products_vnni(value, rounds) },
+        CpuLevel::Amx | CpuLevel::Avx512Vnni => unsafe { dot_products_vnni(value, rounds) },
         // SAFETY: the level is available, as just asserted, so the CPU has AVX2.
         #[cfg(target_arch = "x86_64")]
         CpuLevel::Avx2 => unsafe { dot_products_maddubs(value, rounds) },

@@ -4,9 +4,11 @@
 mod attention;
 mod cache_slice;
 mod chunks;
+#[cfg(feature = "tensor")]
 mod dot;
 mod exp;
 mod gelu;
+#[cfg(feature = "tensor")]
 pub(crate) mod half_rows;
 mod kv_buffers;
 mod lanes;

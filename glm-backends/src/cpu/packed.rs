@@ -33,6 +33,8 @@
 
 mod activation;
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
@@ -150,7 +152,7 @@ pub fn packed_linear_at(
     }
     product::linear(
         Pool::global(),
-        Kernels::of(level),
+        Kernels::of(level, activations, m),
         x,
         m,
         weight,

@@ -5,7 +5,13 @@
 //! Float32   [columns, tokens] f32
 //! ```
 //!
-//! Tokens lie side by side, so that a kernel reads one stream however many there are. The correction is `-offset · Σ q`:
+//! or, for kernels that multiply many columns of many tokens at once:
+//!
+//! ```text
+//! Int8      per group:  [tokens] scale (f32)   [tokens] nothing            [tokens, columns] codes, a byte each
+//! ```
+//!
+//! In the first form, tokens lie side by side, so that a kernel reads one stream however many there are. The correction is `-offset · Σ q`:
 //! weight codes are stored with an offset, and `Σ q · (code + offset)` starts from it. A tile's last group may be
 //! shorter, and columns past the end of the matrix are zero.
 
@@ -34,18 +40,32 @@ impl TokenTile<'_> {
         padded_cols / 4 + 2 * padded_cols.div_ceil(group)
     }
 
-    /// Rounds to 8 bits as the page of `packed` says.
+    /// Rounds to 8 bits as the page of `packed` says, into words of the first form.
     #[inline(always)]
     pub(super) fn quantize(&self, offset: i32, out: &mut [u32]) {
         if self.group == LONG_GROUP {
-            self.quantize_groups::<LONG_GROUP>(offset, out);
+            self.quantize_groups::<LONG_GROUP, false>(offset, out);
         } else {
-            self.quantize_groups::<32>(offset, out);
+            self.quantize_groups::<32, false>(offset, out);
+        }
+    }
+
+    /// Rounds likewise, into rows of bytes.
+    #[inline(always)]
+    pub(super) fn quantize_rows(&self, out: &mut [u32]) {
+        if self.group == LONG_GROUP {
+            self.quantize_groups::<LONG_GROUP, true>(0, out);
+        } else {
+            self.quantize_groups::<32, true>(0, out);
         }
     }
 
     #[inline(always)]
-    fn quantize_groups<const GROUP: usize>(&self, offset: i32, out: &mut [u32]) {
+    fn quantize_groups<const GROUP: usize, const ROWS: bool>(
+        &self,
+        offset: i32,
+        out: &mut [u32],
+    ) {
         let tokens = self.tokens();
         let group_words = (GROUP / 4 + 2) * tokens;
         for (group, out) in out.chunks_mut(group_words).enumerate() {
@@ -67,7 +87,12 @@ impl TokenTile<'_> {
                 scales[token] = scale.to_bits();
                 corrections[token] = (-offset * sum).cast_unsigned();
                 let (codes, _) = codes.as_chunks::<4>();
-                for (word, codes) in words.iter_mut().skip(token).step_by(tokens).zip(codes) {
+                let (first, step) = if ROWS {
+                    (token * (words.len() / tokens), 1)
+                } else {
+                    (token, tokens)
+                };
+                for (word, codes) in words.iter_mut().skip(first).step_by(step).zip(codes) {
                     *word = u32::from_le_bytes(codes.map(i8::cast_unsigned));
                 }
             }

@@ -14,12 +14,14 @@ use super::{
 pub(super) static KERNELS: Kernels = Kernels {
     int8_tokens: 4,
     float32_tokens: 3,
+    token_step: 1,
     blocks: 1,
     byte_offset: 0,
     int8,
     float32,
     quantize,
     unpack_nibbles,
+    unpack_bytes: None,
     finish,
 };
 
@@ -61,7 +63,7 @@ fn int8(tile: &mut Tile<'_>) {
 fn int8_tokens<const TOKENS: usize>(tile: &mut Tile<'_>) {
     match tile.form {
         Codes::Nibbles => int8_tile::<TOKENS>(tile, add_nibbles),
-        Codes::WideNibbles => int8_tile::<TOKENS>(tile, add_wide_nibbles),
+        Codes::Wide => int8_tile::<TOKENS>(tile, add_wide_nibbles),
         Codes::Bytes => int8_tile::<TOKENS>(tile, add_bytes),
     }
 }

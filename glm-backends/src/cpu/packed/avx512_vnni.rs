@@ -10,15 +10,17 @@ use super::{
     tile::{Codes, Finish, Kernels, Tile},
 };
 
-pub(super) static KERNELS: Kernels = Kernels {
+pub(super) const KERNELS: Kernels = Kernels {
     int8_tokens: 12,
     float32_tokens: 6,
+    token_step: 1,
     blocks: 2,
     byte_offset: 128,
     int8,
     float32,
     quantize,
     unpack_nibbles,
+    unpack_bytes: None,
     finish,
 };
 

@@ -13,12 +13,14 @@ use super::{
 pub(super) static KERNELS: Kernels = Kernels {
     int8_tokens: 6,
     float32_tokens: 3,
+    token_step: 1,
     blocks: 1,
     byte_offset: 0,
     int8,
     float32,
     quantize,
     unpack_nibbles: tile::unpack_nibbles,
+    unpack_bytes: None,
     finish,
 };
 
@@ -84,7 +86,7 @@ unsafe fn widen_halves(from: *const glm_quant::half::f16) -> float32x4_t {
 fn int8(tile: &mut Tile<'_>) {
     match tile.form {
         Codes::Nibbles => int8_tokens::<8>(tile),
-        Codes::WideNibbles => int8_tokens::<0>(tile),
+        Codes::Wide => int8_tokens::<0>(tile),
         Codes::Bytes => int8_tokens::<128>(tile),
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn linear(
     }
     // Tiles of about the same height: a last tile of one token would cost almost as much as a full one.
     let tiles = m.div_ceil(kernels.tokens(activations));
-    let tile_tokens = m.div_ceil(tiles);
+    let tile_tokens = m.div_ceil(tiles).next_multiple_of(kernels.token_step);
     let token_words = match activations {
         Activations::Float32 => layout.padded_cols(),
         Activations::Int8 => {
@@ -182,7 +182,7 @@ impl Product<'_> {
         for first in (0..self.tokens).step_by(tokens_at_once) {
             let tokens = first..self.tokens.min(first + tokens_at_once);
             let sums = grown(&mut scratch.sums, blocks.len() * tokens.len() * BLOCK_ROWS);
-            if tokens.len() <= self.tile_tokens {
+            if tokens.len() <= self.tile_tokens && !self.takes_wide() {
                 self.stream(&blocks, &tokens, sums);
             } else {
                 self.share(&blocks, &tokens, &mut scratch.codes, sums);
@@ -190,6 +190,11 @@ impl Product<'_> {
             self.finish(&blocks, &tokens, sums, &mut scratch.rows);
         }
         SCRATCH.set(scratch);
+    }
+
+    /// True when the kernel takes no codes as packed.
+    fn takes_wide(&self) -> bool {
+        self.activations == Activations::Int8 && self.kernels.unpack_bytes.is_some()
     }
 
     /// One tile of tokens: each weight is used as it arrives.
@@ -211,7 +216,8 @@ impl Product<'_> {
         sums: &mut [f32],
     ) {
         let layout = self.weight.layout;
-        let widen = layout.bits == Bits::Four && self.activations == Activations::Int8;
+        let widen = self.takes_wide()
+            || layout.bits == Bits::Four && self.activations == Activations::Int8;
         let tiles = tokens.len().div_ceil(self.tile_tokens);
         for columns in runs(&(0..layout.padded_cols()), CHUNK_COLUMNS) {
             for tile_blocks in runs(blocks, self.kernels.blocks) {
@@ -271,17 +277,23 @@ impl Product<'_> {
         columns: usize,
         wide: &'a mut Vec<u32>,
     ) -> TileCodes<'a> {
+        let bits = self.weight.layout.bits;
+        let unpack = match (bits, self.kernels.unpack_bytes) {
+            (Bits::Eight, Some(unpack_bytes)) => unpack_bytes,
+            _ => self.kernels.unpack_nibbles,
+        };
         let stride = columns / 4 * BLOCK_ROWS;
+        let packed_words = columns / bits.columns_per_word() * BLOCK_ROWS;
         let wide = grown(wide, blocks * stride);
         for (block, wide) in wide.chunks_exact_mut(stride).enumerate() {
-            let packed = &codes.words[block * codes.stride..][..stride / 2];
+            let packed = &codes.words[block * codes.stride..][..packed_words];
             // SAFETY: `Kernels::of` has checked that the CPU has the instructions.
-            unsafe { (self.kernels.unpack_nibbles)(packed, wide) };
+            unsafe { unpack(packed, wide) };
         }
         TileCodes {
             words: wide,
             stride,
-            form: Codes::WideNibbles,
+            form: Codes::Wide,
         }
     }
 
@@ -443,7 +455,7 @@ mod tests {
                         let mut y = vec![f32::NAN; m * rows];
                         linear(
                             &Pool::new(threads),
-                            Kernels::of(CpuLevel::active()),
+                            Kernels::of(CpuLevel::active(), activations, m),
                             &x,
                             m,
                             (&weight).into(),

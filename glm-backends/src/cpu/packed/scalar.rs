@@ -11,12 +11,14 @@ use super::{
 pub(super) static KERNELS: Kernels = Kernels {
     int8_tokens: 8,
     float32_tokens: 8,
+    token_step: 1,
     blocks: 1,
     byte_offset: 128,
     int8,
     float32,
     quantize,
     unpack_nibbles,
+    unpack_bytes: None,
     finish,
 };
 
@@ -148,7 +150,7 @@ fn code(word: u32, col: usize, form: Codes) -> f32 {
     #[allow(clippy::cast_precision_loss)] // 8 bits.
     match form {
         Codes::Nibbles => ((byte >> (4 * (col / 4 % 2)) & 15) - 8) as f32,
-        Codes::WideNibbles => (byte - 8) as f32,
+        Codes::Wide => (byte - 8) as f32,
         Codes::Bytes => (byte - 128) as f32,
     }
 }

@@ -18,8 +18,9 @@ pub(super) const LONG_GROUP: usize = 128;
 pub(super) enum Codes {
     /// INT4 words as packed.
     Nibbles,
-    /// INT4 codes that [`unpack_nibbles`] has spread to a byte each, still with their offset of 8.
-    WideNibbles,
+    /// A byte each, as the kernels' own function has spread them: [`Kernels::unpack_nibbles`] or
+    /// [`Kernels::unpack_bytes`].
+    Wide,
     /// INT8 words as packed.
     Bytes,
 }
@@ -108,6 +109,9 @@ pub(super) struct Finish<'a> {
     pub(super) tokens: usize,
 }
 
+/// Makes words of four codes from words as packed.
+type Unpack = unsafe fn(packed: &[u32], wide: &mut [u32]);
+
 /// The kernels of an instruction set. All give the same bits.
 ///
 /// The functions are unsafe for the instructions: the CPU must have them. [`Kernels::of`] checks that.
@@ -116,6 +120,8 @@ pub(super) struct Kernels {
     pub(super) int8_tokens: usize,
     /// Most tokens in a tile with [`Activations::Float32`].
     pub(super) float32_tokens: usize,
+    /// Tiles hold a multiple of so many tokens, but for the last.
+    pub(super) token_step: usize,
     /// Most row blocks in a tile.
     pub(super) blocks: usize,
     /// What [`Self::int8`] takes INT8 codes to be stored with: 128, or 0 if it removes the offset itself.
@@ -126,24 +132,30 @@ pub(super) struct Kernels {
     pub(super) float32: unsafe fn(&mut Tile<'_>),
     /// Lays out the activations of a tile, rounded: [`TokenTile::quantize`].
     pub(super) quantize: unsafe fn(&TokenTile<'_>, offset: i32, out: &mut [u32]),
-    /// [`unpack_nibbles`].
-    pub(super) unpack_nibbles: unsafe fn(packed: &[u32], wide: &mut [u32]),
+    /// Makes [`Codes::Wide`] of INT4 words: [`unpack_nibbles`], or one that also takes the offset away.
+    pub(super) unpack_nibbles: Unpack,
+    /// Makes them of INT8 words, for an [`Self::int8`] that takes nothing but [`Codes::Wide`].
+    pub(super) unpack_bytes: Option<Unpack>,
     /// [`Finish::write`], on its terms.
     pub(super) finish: unsafe fn(&Finish<'_>),
 }
 
 impl Kernels {
-    /// The kernels of a level.
+    /// The kernels of a level for a product of `m` tokens.
     ///
     /// # Panics
     /// If this CPU lacks the level.
-    pub(super) fn of(level: CpuLevel) -> &'static Self {
+    pub(super) fn of(level: CpuLevel, activations: Activations, m: usize) -> &'static Self {
         assert!(level.is_available(), "this CPU lacks the level {level}");
         match level {
             #[cfg(target_arch = "x86_64")]
             CpuLevel::Avx2 => &super::avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            CpuLevel::Avx512Vnni => &super::avx512_vnni::KERNELS,
+            CpuLevel::Amx if activations == Activations::Int8 && m >= super::amx::MIN_TOKENS => {
+                &super::amx::KERNELS
+            }
+            #[cfg(target_arch = "x86_64")]
+            CpuLevel::Amx | CpuLevel::Avx512Vnni => &super::avx512_vnni::KERNELS,
             #[cfg(target_arch = "aarch64")]
             CpuLevel::Neon => &super::neon::KERNELS,
             _ => &scalar::KERNELS,
