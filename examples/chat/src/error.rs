@@ -16,12 +16,10 @@ pub(crate) enum Error {
     #[error(transparent)]
     Model(#[from] glm_core::Error),
     #[error(
-        "there is no folder {}; --model takes the folder of a downloaded checkpoint, and nothing is downloaded here",
+        "there is no folder {}; --model takes the folder of a downloaded checkpoint or a quantised file, and nothing is downloaded here",
         path.display()
     )]
     NoFolder { path: PathBuf },
-    #[error("{} is a file; --model takes the folder that holds it", path.display())]
-    NotAFolder { path: PathBuf },
     #[error("{} is not a checkpoint folder: it has no config.json; looked for {LOOKED_FOR}", path.display())]
     NoConfig { path: PathBuf },
     #[error("cannot read standard input: {0}")]

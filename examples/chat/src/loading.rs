@@ -70,7 +70,6 @@ fn check_folder(dir: &Path) -> Result<()> {
     // What cannot be looked at is left to the loader, which says why.
     match dir.try_exists() {
         Ok(false) => Err(Error::NoFolder { path }),
-        Ok(true) if dir.is_file() => Err(Error::NotAFolder { path }),
         Ok(true) if matches!(dir.join("config.json").try_exists(), Ok(false)) => {
             Err(Error::NoConfig { path })
         }

@@ -34,8 +34,12 @@ fn help_shows_every_group_and_flag_in_order() {
     for text in [
         "Usage: chat [OPTIONS]",
         "Model:",
-        "--model <DIR>",
-        "--precision <PRECISION>",
+        "--model <PATH>",
+        "--precision <NAME>",
+        "[default: stored]",
+        "--head <NAME>",
+        "--kv-cache <KV_CACHE>",
+        "--exact",
         "--device <DEVICE>",
         "--threads <N>",
         "Conversation:",
@@ -56,6 +60,7 @@ fn help_shows_every_group_and_flag_in_order() {
         "[default: 50]",
         "--repetition-penalty <X>",
         "--greedy",
+        "--prompt-lookup <N>",
         "--seed <N>",
         "Examples:",
     ] {
@@ -84,7 +89,7 @@ fn a_wrong_folder_is_told_with_what_was_looked_for() {
                 "pytorch_model.bin",
             ],
         ),
-        (&file, vec!["is a file"]),
+        (&file, vec!["config.json", "it is no prepacked model"]),
     ] {
         let output = chat(&["--lang", "en", "--model", path.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1));
