@@ -4,14 +4,15 @@
 
 use burn::{
     backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension, tensor::FloatTensor},
-    tensor::{Tensor, activation},
+    tensor::{Bytes, DType, Tensor, activation, module},
 };
-use burn_flex::FlexTensor;
+use burn_flex::{FlexTensor, Layout};
 
 use crate::{
     cpu::{self, KvBuffers, QkvLayout, Span, Step},
-    flex::float_tensor,
+    flex::{contiguous, float_tensor},
     linear_ops::has_own_kernels,
+    spare_buffers,
 };
 
 /// The operations on backend primitives; see the functions below.
@@ -29,6 +30,13 @@ pub(crate) trait BlockOps: Backend {
     ) -> FloatTensor<Self>;
 
     fn gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
 
     fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -78,6 +86,31 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x * activation::sigmoid(two_u)
 }
 
+/// `(x - mean) / √(variance + epsilon) · weight + bias` over the last axis, the variance biased.
+///
+/// # Shapes
+/// - `x` and result: `[..., hidden_size]`, f32
+/// - `weight`, `bias`: `[hidden_size]`, f32
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    if has_own_kernels(&x.device()) {
+        return Tensor::from_dispatch(<Dispatch as BlockOps>::layer_norm(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            bias.into_dispatch(),
+            epsilon as f32,
+        ));
+    }
+    module::layer_norm(x, weight, Some(bias), epsilon)
+}
+
 /// `alpha · a + b`: the residual connection of a GLM.
 ///
 /// # Panics
@@ -104,7 +137,7 @@ impl BlockOps for Flex {
         start: usize,
         spans: &[Span],
     ) -> FloatTensor<Self> {
-        let [qkv, cos, sin] = [qkv, cos, sin].map(|tensor| tensor.to_contiguous());
+        let [qkv, cos, sin] = [qkv, cos, sin].map(contiguous);
         let [batch, seq, _] = qkv.shape().dims();
         let step = Step {
             batch,
@@ -113,7 +146,7 @@ impl BlockOps for Flex {
             capacity: cache.capacity(),
         };
         let width = layout.heads * layout.head_dim;
-        let mut query = vec![0.0; batch * seq * width];
+        let mut query = spare_buffers::take(batch * seq * width);
         let [keys, values] = cache.slices_mut();
         cpu::rotary_append(
             layout,
@@ -125,9 +158,11 @@ impl BlockOps for Flex {
             keys,
             values,
         );
+        spare_buffers::give_back(qkv);
         let [keys, values] = cache.slices();
-        let mut out = vec![0.0; query.len()];
+        let mut out = spare_buffers::take(query.len());
         cpu::attention(layout, step, &query, keys, values, spans, &mut out);
+        spare_buffers::keep(query);
         float_tensor(out, [batch, seq, width])
     }
 
@@ -135,22 +170,48 @@ impl BlockOps for Flex {
         in_place(x, cpu::gelu)
     }
 
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        let [x, weight, bias] = [x, weight, bias].map(contiguous);
+        let shape = x.layout().shape().clone();
+        let mut out = spare_buffers::take(shape.num_elements());
+        cpu::layer_norm(
+            x.storage(),
+            weight.storage(),
+            bias.storage(),
+            epsilon,
+            &mut out,
+        );
+        spare_buffers::give_back(x);
+        FlexTensor::new(
+            Bytes::from_elems(out),
+            Layout::contiguous(shape),
+            DType::F32,
+        )
+    }
+
     fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
-        let a = a.to_contiguous();
-        in_place(b, |b| cpu::scaled_add(alpha, a.storage(), b))
+        let a = contiguous(a);
+        let sum = in_place(b, |b| cpu::scaled_add(alpha, a.storage(), b));
+        spare_buffers::give_back(a);
+        sum
     }
 }
 
 /// Changes the values of a tensor, in its own memory when nobody else has it.
 fn in_place(x: FlexTensor, change: impl FnOnce(&mut [f32])) -> FlexTensor {
-    let mut x = x.to_contiguous();
+    let mut x = contiguous(x);
     change(x.storage_mut());
     x
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, Distribution};
 
     use super::*;
 
@@ -171,6 +232,18 @@ mod tests {
         }
         // The argument was shared, so it must not have changed.
         assert_eq!(kept.into_data().try_to_vec::<f32>().unwrap(), values);
+    }
+
+    #[test]
+    fn layer_norm_equals_that_of_burn() {
+        let device = Device::flex();
+        let x = Tensor::<3>::random([2, 3, 70], Distribution::Uniform(-4.0, 9.0), &device);
+        let weight = Tensor::<1>::random([70], Distribution::Uniform(0.5, 2.0), &device);
+        let bias = Tensor::<1>::random([70], Distribution::Uniform(-1.0, 1.0), &device);
+        let expected = module::layer_norm(x.clone(), weight.clone(), Some(bias.clone()), 1e-5);
+        let found = layer_norm(x, weight, bias, 1e-5);
+        assert_eq!(found.dims(), [2, 3, 70]);
+        assert!((found - expected).abs().max().into_scalar::<f32>() < 1e-5);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
         half_rows::{Rows, matmul_rows},
     },
     linear_ops::LinearOps,
+    spare_buffers,
 };
 
 impl LinearOps for Flex {
@@ -40,10 +41,10 @@ impl LinearOps for Flex {
         layout: PackedLayout,
         activations: Activations,
     ) -> FloatTensor<Self> {
-        let (x, bias) = (x.to_contiguous(), bias.to_contiguous());
+        let [x, bias] = [x, bias].map(contiguous);
         let (codes, scales) = (codes.to_contiguous(), scales.to_contiguous());
         let [m, _] = x.shape().dims();
-        let mut y = vec![0.0; m * layout.rows];
+        let mut y = spare_buffers::take(m * layout.rows);
         let bias = bias.storage::<f32>();
         cpu::packed_linear(
             x.storage(),
@@ -53,6 +54,7 @@ impl LinearOps for Flex {
             activations,
             &mut y,
         );
+        spare_buffers::give_back(x);
         float_tensor(y, [m, layout.rows])
     }
 
@@ -92,6 +94,19 @@ fn product(x: FlexTensor, n: usize, rows: Rows<'_>) -> FlexTensor {
     let x = x.to_contiguous();
     let [m, k] = x.shape().dims();
     float_tensor(matmul_rows(x.storage(), m, k, n, rows), [m, n])
+}
+
+/// The tensor itself when its values lie as its shape says; else a copy that does.
+///
+/// `FlexTensor::to_contiguous` would leave the caller's tensor and the result as two owners of one memory, which then can
+/// neither be written nor given back.
+pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
+    let size = size_of::<f32>() * x.layout().shape().num_elements();
+    if x.is_contiguous() && x.bytes().len() == size {
+        x
+    } else {
+        x.to_contiguous()
+    }
 }
 
 /// A new contiguous f32 tensor.

@@ -17,9 +17,11 @@ mod mapped_file;
 mod packed_weight;
 #[cfg(feature = "tensor")]
 mod portable;
+#[cfg(feature = "tensor")]
+mod spare_buffers;
 
 #[cfg(feature = "tensor")]
-pub use block_ops::{attention, gelu, scaled_add};
+pub use block_ops::{attention, gelu, layer_norm, scaled_add};
 pub use cpu::{Activations, CachePrecision};
 #[cfg(feature = "tensor")]
 pub use device::{DeviceName, set_cpu_threads};

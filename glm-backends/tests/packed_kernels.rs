@@ -134,8 +134,8 @@ proptest! {
     #[test]
     fn every_level_agrees(
         rows in 1_usize..100,
-        cols in 1_usize..300,
-        m in 1_usize..40,
+        cols in 1_usize..400,
+        m in 1_usize..=70,
         with_bias in any::<bool>(),
         seed in 1_u64..,
     ) {
@@ -265,7 +265,7 @@ fn the_real_width() {
             bits,
             group,
         });
-        for m in [1, 13] {
+        for m in [1, 13, 70] {
             let x = random.values(m * cols);
             for activations in MODES {
                 check(&x, &weight, None, activations);

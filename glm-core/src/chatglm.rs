@@ -10,8 +10,7 @@
 //! The residual is the *normalised* input times α, not `x` (DeepNorm, GLM-130B section 2.2).
 
 use burn::{
-    module::{Initializer, Module},
-    nn::{LayerNorm, LayerNormConfig},
+    module::Module,
     tensor::{Device, Int, Tensor, assert_shape},
 };
 use glm_backends::{Activations, gelu, scaled_add};
@@ -21,8 +20,8 @@ use crate::{
     config::ChatGlmConfig,
     kv_cache::KvCache,
     layers::{
-        attention::AttentionContext, embedding::TokenEmbedding, linear::GlmLinear,
-        rotary::RotaryTable,
+        attention::AttentionContext, embedding::TokenEmbedding, layer_norm::LayerNorm,
+        linear::GlmLinear, rotary::RotaryTable,
     },
 };
 
@@ -65,7 +64,7 @@ impl ChatGlm {
             ..
         } = *config;
         let linear = |input, output| GlmLinear::random(input, output, INIT_STD, device);
-        let layer_norm = || layer_norm(config, device);
+        let layer_norm = || LayerNorm::ones(hidden_size, config.layernorm_epsilon, device);
         let block = |layer| GlmBlock {
             input_layernorm: layer_norm(),
             attention: SelfAttention {
@@ -232,13 +231,4 @@ impl Mlp {
         let x = self.dense_h_to_4h.forward(x); // [batch, seq, inner_hidden_size]
         self.dense_4h_to_h.forward(gelu(x))
     }
-}
-
-/// A layer norm over `hidden_size`, weight one and bias zero.
-pub(crate) fn layer_norm(config: &ChatGlmConfig, device: &Device) -> LayerNorm {
-    let mut norm = LayerNormConfig::new(config.hidden_size)
-        .with_epsilon(config.layernorm_epsilon)
-        .init(device);
-    norm.beta = Some(Initializer::Zeros.init([config.hidden_size], device));
-    norm
 }

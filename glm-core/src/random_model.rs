@@ -8,11 +8,11 @@ use glm_quant::{BLOCK_ROWS, Bits, half::f16};
 use rayon::prelude::*;
 
 use crate::{
-    chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention, layer_norm},
+    chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention},
     checkpoint::Precision,
     config::ChatGlmConfig,
     error::{Error, Result},
-    layers::{embedding::TokenEmbedding, linear::GlmLinear},
+    layers::{embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear},
     model::Model,
 };
 
@@ -53,16 +53,17 @@ pub fn random_packed(
         let bias = Tensor::zeros([rows], &device);
         Ok(GlmLinear::packed(matrix(rows, cols, layers)?, Some(bias)))
     };
+    let layer_norm = || LayerNorm::ones(hidden_size, config.layernorm_epsilon, &device);
     let blocks = (0..config.num_layers).map(|layer| {
         Ok(GlmBlock {
-            input_layernorm: layer_norm(config, &device),
+            input_layernorm: layer_norm(),
             attention: SelfAttention {
                 query_key_value: linear(3 * hidden_size, hidden_size)?,
                 dense: linear(hidden_size, hidden_size)?,
                 num_attention_heads,
                 layer,
             },
-            post_attention_layernorm: layer_norm(config, &device),
+            post_attention_layernorm: layer_norm(),
             mlp: Mlp {
                 dense_h_to_4h: linear(inner_hidden_size, hidden_size)?,
                 dense_4h_to_h: linear(hidden_size, inner_hidden_size)?,
@@ -72,7 +73,7 @@ pub fn random_packed(
     let network = ChatGlm {
         word_embeddings,
         layers: blocks.collect::<Result<_>>()?,
-        final_layernorm: layer_norm(config, &device),
+        final_layernorm: layer_norm(),
         lm_head: None,
         head_dim: config.head_dim(),
     };

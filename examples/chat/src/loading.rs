@@ -43,9 +43,7 @@ pub(crate) fn load(
             let tokenizer = GlmTokenizer::from_dir(tokenizer_folder(path)?);
             let tokenizer = tokenizer.map_err(glm_core::Error::from)?;
             let bar = Bar::new(language);
-            let model = options
-                .progress(|progress| bar.show(progress))
-                .load(path);
+            let model = options.progress(|progress| bar.show(progress)).load(path);
             bar.bar.finish_and_clear();
             (tokenizer, model?)
         }

@@ -43,7 +43,11 @@ fn what_is_quantised_is_kept_and_that_is_said_once() {
         let arguments = ["--model", folder, "--precision", precision];
         let first = chat(cache.path(), &arguments);
         assert_eq!(answer(&first), stored, "{precision}");
-        assert!(notes(&first).contains("quantised once"), "{}", notes(&first));
+        assert!(
+            notes(&first).contains("quantised once"),
+            "{}",
+            notes(&first)
+        );
         let second = chat(cache.path(), &arguments);
         assert_eq!(answer(&second), stored, "{precision}");
         assert_eq!(notes(&second), "", "{precision}");
@@ -61,7 +65,11 @@ fn a_quantised_file_is_a_model_with_the_tokenizer_beside_it() {
     let path = file.to_str().unwrap();
     let missing = chat(dir.path(), &["--model", path]);
     assert_eq!(missing.status.code(), Some(1));
-    assert!(notes(&missing).contains("ice_text.model"), "{}", notes(&missing));
+    assert!(
+        notes(&missing).contains("ice_text.model"),
+        "{}",
+        notes(&missing)
+    );
 
     let tokenizer = "ice_text.model";
     std::fs::copy(mini_folder().join(tokenizer), dir.path().join(tokenizer)).unwrap();
@@ -79,7 +87,11 @@ fn guesses_exactness_and_the_cache_change_no_greedy_answer() {
         &["--kv-cache", "f32"],
         &["--exact"],
     ] {
-        assert_eq!(answer(&chat(cache.path(), arguments)), plain, "{arguments:?}");
+        assert_eq!(
+            answer(&chat(cache.path(), arguments)),
+            plain,
+            "{arguments:?}"
+        );
     }
 }
 

@@ -375,7 +375,10 @@ mod tests {
             assert_eq!(of_job.load(Ordering::Relaxed), count * (count + 1) / 2);
             total.fetch_add(count, Ordering::Relaxed);
         }
-        assert_eq!(total.into_inner(), (0..20_000).map(|count| count % 9).sum::<usize>());
+        assert_eq!(
+            total.into_inner(),
+            (0..20_000).map(|count| count % 9).sum::<usize>()
+        );
     }
 
     #[test]

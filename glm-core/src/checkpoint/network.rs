@@ -2,22 +2,18 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use burn::{
-    module::{Param, ParamId},
-    nn::LayerNorm,
-    tensor::{Device, Tensor},
-};
+use burn::tensor::{Device, Tensor};
 use glm_backends::PackedWeight;
 
 use crate::{
-    chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention, layer_norm},
+    chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention},
     checkpoint::{
         names::{FINAL_LAYERNORM, LM_HEAD, LayerNames, WORD_EMBEDDINGS},
         weight::Weight,
     },
     config::ChatGlmConfig,
     error::{Error, Result},
-    layers::{embedding::TokenEmbedding, linear::GlmLinear},
+    layers::{embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear},
 };
 
 /// The tensors of a model on their device, until all are there.
@@ -88,10 +84,8 @@ pub(super) fn parts_of(network: &ChatGlm) -> Vec<(String, Part)> {
 }
 
 fn push_layer_norm(parts: &mut Vec<(String, Part)>, module: &str, norm: &LayerNorm) {
-    parts.push((format!("{module}.weight"), Part::Vector(norm.gamma.val())));
-    if let Some(beta) = &norm.beta {
-        parts.push((format!("{module}.bias"), Part::Vector(beta.val())));
-    }
+    parts.push((format!("{module}.weight"), Part::Vector(norm.weight.val())));
+    parts.push((format!("{module}.bias"), Part::Vector(norm.bias.val())));
 }
 
 fn push_linear(parts: &mut Vec<(String, Part)>, module: &str, linear: &GlmLinear) {
@@ -201,11 +195,9 @@ impl Parts {
     }
 
     fn layer_norm(&mut self, config: &ChatGlmConfig, module: &str) -> Result<LayerNorm> {
-        let param = |tensor| Param::initialized(ParamId::new(), tensor);
-        let mut norm = layer_norm(config, &self.device);
-        norm.gamma = param(self.vector(&format!("{module}.weight"))?);
-        norm.beta = Some(param(self.vector(&format!("{module}.bias"))?));
-        Ok(norm)
+        let weight = self.vector(&format!("{module}.weight"))?;
+        let bias = self.vector(&format!("{module}.bias"))?;
+        Ok(LayerNorm::new(weight, bias, config.layernorm_epsilon))
     }
 
     fn vector(&mut self, name: &str) -> Result<Tensor<1>> {

@@ -2,5 +2,6 @@
 
 pub(crate) mod attention;
 pub mod embedding;
+pub mod layer_norm;
 pub mod linear;
 pub mod rotary;

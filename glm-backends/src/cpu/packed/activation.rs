@@ -51,6 +51,7 @@ impl TokenTile<'_> {
     }
 
     /// Rounds likewise, into rows of bytes.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn quantize_rows(&self, out: &mut [u32]) {
         if self.group == LONG_GROUP {
@@ -61,11 +62,7 @@ impl TokenTile<'_> {
     }
 
     #[inline(always)]
-    fn quantize_groups<const GROUP: usize, const ROWS: bool>(
-        &self,
-        offset: i32,
-        out: &mut [u32],
-    ) {
+    fn quantize_groups<const GROUP: usize, const ROWS: bool>(&self, offset: i32, out: &mut [u32]) {
         let tokens = self.tokens();
         let group_words = (GROUP / 4 + 2) * tokens;
         for (group, out) in out.chunks_mut(group_words).enumerate() {

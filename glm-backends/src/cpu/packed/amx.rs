@@ -2,13 +2,13 @@
 //!
 //! A step of 64 columns of a row block, a byte each, is a tile as it lies in memory; so are 64 columns of 16 tokens. Of
 //! the eight tile registers four hold sums (two times 16 tokens, two row blocks), two activations and two weights. After
-//! each group the integer sums go through memory to vector registers, which apply the scales while the next group is
-//! multiplied.
-//!
-//! Rust has no stable names for these instructions, so they are written in assembly. No tile is alive between two
-//! blocks of it, only the shapes of the tiles are.
+//! each group the integer sums go through memory to vector registers. The scales take about as long as the products, so
+//! those of one group are applied between the products of the next: both units then work at once, where a plain
+//! sequence of the two was a third slower.
 
-use std::arch::{asm, x86_64::*};
+mod registers;
+
+use std::{arch::x86_64::*, mem::MaybeUninit, ops::Range};
 
 use glm_quant::BLOCK_ROWS;
 
@@ -16,33 +16,25 @@ use super::{
     Activations,
     activation::TokenTile,
     avx512_vnni,
-    tile::{Codes, Kernels, Tile},
+    tile::{Codes, Kernels, LONG_GROUP, Tile},
+};
+use registers::{
+    BLOCKS, Dots, LINE, TILE_ROWS, TOKENS, multiply_first, multiply_second, store_first,
+    store_second, zero_first, zero_second,
 };
 
-/// Fewest tokens for which this is faster than [`avx512_vnni`].
-pub(super) const MIN_TOKENS: usize = 16;
-
 pub(super) static KERNELS: Kernels = Kernels {
-    int8_tokens: TOKENS,
-    token_step: TILE_ROWS,
+    int8_tokens: 2 * TOKENS,
+    token_step: TOKENS,
     blocks: BLOCKS,
+    chunk_columns: 2 * LONG_GROUP,
     int8,
     quantize,
     unpack_nibbles,
     unpack_bytes: Some(unpack_bytes),
+    leave: registers::release,
     ..avx512_vnni::KERNELS
 };
-
-/// Rows of a tile register.
-const TILE_ROWS: usize = 16;
-
-/// Bytes of a row of a tile register.
-const LINE: usize = 64;
-
-/// Tokens of two tiles.
-const TOKENS: usize = 2 * TILE_ROWS;
-
-const BLOCKS: usize = 2;
 
 /// Lays out rows of bytes; the codes come without an offset, so there is nothing to correct.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -75,207 +67,153 @@ fn unpack_bytes(packed: &[u32], wide: &mut [u32]) {
     }
 }
 
-/// Integer sums of a group: `[tokens, blocks, 16]`.
-#[repr(align(64))]
-struct Dots([[[i32; BLOCK_ROWS]; BLOCKS]; TOKENS]);
-
-/// The operand of `ldtilecfg`.
-#[repr(C, align(64))]
-struct TileShapes {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-impl TileShapes {
-    /// Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights, `step` columns of each at a time.
-    #[allow(clippy::cast_possible_truncation)] // At most 64.
-    fn new(tokens: usize, step: usize) -> Self {
-        let first = tokens.min(TILE_ROWS);
-        // A tile must have a row, if only to be ignored.
-        let second = (tokens - first).max(1);
-        let mut shapes = Self {
-            palette: 1,
-            start_row: 0,
-            reserved: [0; 14],
-            row_bytes: [0; 16],
-            rows: [0; 16],
-        };
-        let rows = [first, first, second, second, first, second, step / 4, step / 4];
-        let row_bytes = [LINE, LINE, LINE, LINE, step, step, LINE, LINE];
-        for register in 0..8 {
-            shapes.rows[register] = rows[register] as u8;
-            shapes.row_bytes[register] = row_bytes[register] as u16;
-        }
-        shapes
-    }
-
-    /// # Safety
-    /// The CPU has AMX, and the system lets this process use it.
-    unsafe fn load(&self) {
-        // SAFETY: 64 bytes are read, which `self` has. The caller's promise.
-        unsafe {
-            asm!(
-                "ldtilecfg [{shapes}]",
-                shapes = in(reg) self,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack, readonly, preserves_flags),
-            );
-        }
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn int8(tile: &mut Tile<'_>) {
+    match (tile.is_grouped(), tile.blocks) {
+        (true, 1) => int8_tile::<true, 1>(tile),
+        (true, _) => int8_tile::<true, 2>(tile),
+        (false, 1) => int8_tile::<false, 1>(tile),
+        (false, _) => int8_tile::<false, 2>(tile),
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn int8(tile: &mut Tile<'_>) {
-    assert!((1..=TOKENS).contains(&tile.tokens) && (1..=BLOCKS).contains(&tile.blocks));
+fn int8_tile<const GROUPED: bool, const N: usize>(tile: &mut Tile<'_>) {
+    assert!(tile.blocks == N && (1..=BLOCKS).contains(&N));
     assert_eq!(tile.form, Codes::Wide);
     tile.check(Activations::Int8);
     if tile.fresh {
-        for block in 0..tile.blocks {
+        for block in 0..N {
             tile.sums[block * tile.sum_stride..][..tile.tokens * BLOCK_ROWS].fill(0.0);
         }
     }
     let group_columns = tile.group_columns();
-    let mut dots = [const { Dots([[[0; BLOCK_ROWS]; BLOCKS]; TOKENS]) }; 2];
-    let mut loaded_step = 0;
-    let groups = tile.columns.div_ceil(group_columns);
-    for group in 0..groups {
-        let columns = group_columns.min(tile.columns - group * group_columns);
-        let step = if columns.is_multiple_of(LINE) {
-            LINE
-        } else {
-            LINE / 2
-        };
-        // SAFETY: `Kernels::of` has checked that the level is available. The shapes are those of this step.
-        unsafe {
-            if step != loaded_step {
-                TileShapes::new(tile.tokens, step).load();
-                loaded_step = step;
-            }
-            multiply(tile, group, columns, step, &mut dots[group % 2]);
-        }
-        // One group behind, so that these instructions do not wait for the tiles.
-        if let Some(before) = group.checked_sub(1) {
-            accumulate(tile, before, &dots[before % 2]);
-        }
-    }
-    // SAFETY: as above.
-    unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
-    if let Some(last) = groups.checked_sub(1) {
-        accumulate(tile, last, &dots[last % 2]);
-    }
-}
-
-/// The integer sums of a group.
-///
-/// # Safety
-/// The tile has passed [`Tile::check`], it has a group of that number and of so many columns, a multiple of `step`, and
-/// [`TileShapes`] of the tile's tokens and of `step` are loaded.
-#[inline(always)]
-unsafe fn multiply(tile: &Tile<'_>, group: usize, columns: usize, step: usize, dots: &mut Dots) {
-    let words = (tile.group_columns() / 4 + 2) * tile.tokens;
-    // With one tile of tokens, the other's row is the first once more.
-    let second = if tile.tokens > TILE_ROWS {
-        TILE_ROWS * columns
-    } else {
-        0
-    };
-    // SAFETY: `Tile::check` has compared the lengths of `activations` and `codes` with the number of tokens, groups and
-    // columns: the group starts with two words a token, and then has `columns` bytes for each. The shapes have as many
-    // rows of activations as there are tokens. Sums of all rows have their place in `dots`.
+    let group_words = (group_columns / 4 + 2) * tile.tokens;
+    let second_block = (N - 1) * tile.code_stride; // The first once more, if it is the only one.
+    let mut dots = MaybeUninit::<Dots>::uninit();
+    let dots = dots.as_mut_ptr();
+    let mut before: Option<Unscaled<N>> = None;
+    // SAFETY: `Kernels::of` has checked that the level is available. `Tile::check` has compared the lengths of
+    // `activations`, `codes`, `scales` and `sums` with the number of tokens, groups and columns: a group starts with two
+    // words a token, and then has `columns` bytes for each; there are 16 sums for each token of each block. The shapes
+    // have as many rows of activations as `tokens` says.
     unsafe {
-        let activations = tile.activations.as_ptr().add(group * words + 2 * tile.tokens);
-        let first = tile.codes.as_ptr().add(group * tile.group_columns() / 4 * BLOCK_ROWS);
-        // With one row block, the other is the first once more.
-        let next = first.add((tile.blocks - 1) * tile.code_stride);
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm4, [{x0} + {x_stride}]",
-            "tileloadd tmm6, [{w0} + {line}]",
-            "tileloadd tmm7, [{w1} + {line}]",
-            "tdpbssd tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{x1} + {x_stride}]",
-            "tdpbssd tmm1, tmm4, tmm7",
-            "tdpbssd tmm2, tmm5, tmm6",
-            "tdpbssd tmm3, tmm5, tmm7",
-            "add {x0}, {step}",
-            "add {x1}, {step}",
-            "add {w0}, {w_step}",
-            "add {w1}, {w_step}",
-            "dec {steps}",
-            "jnz 2b",
-            "tilestored [{dots} + {dot_stride}], tmm0",
-            "tilestored [{dots} + {dot_stride} + 64], tmm1",
-            "tilestored [{dots} + {dot_stride} + 2048], tmm2",
-            "tilestored [{dots} + {dot_stride} + 2112], tmm3",
-            x0 = inout(reg) activations => _,
-            x1 = inout(reg) activations.byte_add(second) => _,
-            x_stride = in(reg) columns,
-            w0 = inout(reg) first => _,
-            w1 = inout(reg) next => _,
-            line = in(reg) LINE,
-            step = in(reg) step,
-            w_step = in(reg) step * BLOCK_ROWS,
-            steps = inout(reg) columns / step => _,
-            dots = in(reg) dots,
-            dot_stride = in(reg) BLOCKS * LINE,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
-    }
-}
-
-/// Adds a group's sums, times its scales. The tile has passed [`Tile::check`], and has a group of that number.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn accumulate(tile: &mut Tile<'_>, group: usize, dots: &Dots) {
-    match (tile.is_grouped(), tile.blocks) {
-        (true, 1) => accumulate_blocks::<true, 1>(tile, group, dots),
-        (true, _) => accumulate_blocks::<true, 2>(tile, group, dots),
-        (false, 1) => accumulate_blocks::<false, 1>(tile, group, dots),
-        (false, _) => accumulate_blocks::<false, 2>(tile, group, dots),
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-#[inline]
-fn accumulate_blocks<const GROUPED: bool, const N: usize>(
-    tile: &mut Tile<'_>,
-    group: usize,
-    dots: &Dots,
-) {
-    let words = (tile.group_columns() / 4 + 2) * tile.tokens;
-    let token_scales = &tile.activations[group * words..][..tile.tokens];
-    let mut weight_scales = [_mm512_set1_ps(1.0); N];
-    if GROUPED {
-        for (block, scales) in weight_scales.iter_mut().enumerate() {
-            let from = &tile.scales[block * tile.scale_stride + group * BLOCK_ROWS..][..BLOCK_ROWS];
-            // SAFETY: there are 16 halves.
-            *scales = unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) };
+        for first_token in (0..tile.tokens).step_by(TOKENS) {
+            let tokens = TOKENS.min(tile.tokens - first_token);
+            // The first token once more, if there is no second tile.
+            let second_tokens = if tokens > TILE_ROWS { TILE_ROWS } else { 0 };
+            for (group, first) in (0..tile.columns).step_by(group_columns).enumerate() {
+                let columns = group_columns.min(tile.columns - first);
+                let step = if columns.is_multiple_of(LINE) {
+                    LINE
+                } else {
+                    LINE / 2
+                };
+                if !registers::are_shaped(tokens, step) {
+                    // New shapes clear the tiles: what they hold is stored first.
+                    if let Some(before) = before.take() {
+                        store_second(dots);
+                        before.scale::<GROUPED>(dots, 0..before.tokens);
+                    }
+                    registers::shape(tokens, step);
+                }
+                let activations = tile.activations.as_ptr().add(group * group_words);
+                let codes = activations.add(2 * tile.tokens).cast::<u8>();
+                let x = codes.add(first_token * columns);
+                let w = tile.codes.as_ptr().add(first / 4 * BLOCK_ROWS);
+                let steps = columns / step;
+                for index in 0..steps {
+                    let x = x.add(index * step);
+                    let w = w.add(index * step / 4 * BLOCK_ROWS);
+                    if index == 0 {
+                        zero_first();
+                    }
+                    multiply_first(x, columns, w, w.add(second_block));
+                    if index == 0 {
+                        if before.is_some() {
+                            store_second(dots);
+                        }
+                        zero_second();
+                    }
+                    // The sums before are scaled little by little, so that both units have work: those of the first tile
+                    // in the first half of the steps, since it is stored anew in the last.
+                    if let Some(before) = &before {
+                        before.scale::<GROUPED>(dots, before.part(2 * index, 2 * steps));
+                    }
+                    multiply_second(x.add(second_tokens * columns), columns);
+                    if index + 1 == steps {
+                        store_first(dots);
+                    }
+                    if let Some(before) = &before {
+                        before.scale::<GROUPED>(dots, before.part(2 * index + 1, 2 * steps));
+                    }
+                }
+                let mut weight_scales = [_mm512_setzero_ps(); N];
+                if GROUPED {
+                    for (block, scales) in weight_scales.iter_mut().enumerate() {
+                        let from = block * tile.scale_stride + group * BLOCK_ROWS;
+                        let halves = _mm256_loadu_si256(tile.scales.as_ptr().add(from).cast());
+                        *scales = _mm512_cvtph_ps(halves);
+                    }
+                }
+                before = Some(Unscaled {
+                    weight_scales,
+                    token_scales: activations.add(first_token).cast(),
+                    tokens,
+                    sums: tile.sums.as_mut_ptr().add(first_token * BLOCK_ROWS),
+                    sum_stride: tile.sum_stride,
+                });
+            }
+        }
+        if let Some(before) = &before {
+            store_second(dots);
+            before.scale::<GROUPED>(dots, 0..before.tokens);
         }
     }
-    let sums = tile.sums.as_mut_ptr();
-    for (token, (scale, dots)) in token_scales.iter().zip(&dots.0).enumerate() {
-        let scale = _mm512_set1_ps(f32::from_bits(*scale));
-        for block in 0..N {
-            let scale = if GROUPED {
-                _mm512_mul_ps(weight_scales[block], scale)
-            } else {
-                scale
-            };
-            // SAFETY: `Tile::check` has counted 16 sums for each token of each block.
+}
+
+/// A group of some tokens that has been multiplied: what is left to do.
+struct Unscaled<const N: usize> {
+    /// Of the rows; unused if a row has one scale.
+    weight_scales: [__m512; N],
+    token_scales: *const f32,
+    tokens: usize,
+    /// `[tokens, 16]` for each row block.
+    sums: *mut f32,
+    sum_stride: usize,
+}
+
+impl<const N: usize> Unscaled<N> {
+    /// Tokens of one of several parts. The first half of the parts is the first tile.
+    #[inline(always)]
+    fn part(&self, index: usize, parts: usize) -> Range<usize> {
+        let start = |index: usize| (index * TOKENS / parts).min(self.tokens);
+        start(index)..start(index + 1)
+    }
+
+    /// Adds the integer sums of some tokens, times their scales.
+    ///
+    /// # Safety
+    /// The pointers are good for all tokens, and the integer sums of these have been stored.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    #[inline]
+    unsafe fn scale<const GROUPED: bool>(&self, dots: *const Dots, tokens: Range<usize>) {
+        for token in tokens {
+            // SAFETY: the caller's promise.
             unsafe {
-                let dot = _mm512_cvtepi32_ps(_mm512_load_si512(dots[block].as_ptr().cast()));
-                let sum = sums.add(block * tile.sum_stride + token * BLOCK_ROWS);
-                _mm512_storeu_ps(sum, _mm512_fmadd_ps(dot, scale, _mm512_loadu_ps(sum)));
+                let token_scale = _mm512_set1_ps(self.token_scales.add(token).read());
+                let dots = &raw const (*dots).0[token];
+                for block in 0..N {
+                    let scale = if GROUPED {
+                        _mm512_mul_ps(self.weight_scales[block], token_scale)
+                    } else {
+                        token_scale
+                    };
+                    let dot =
+                        _mm512_cvtepi32_ps(_mm512_load_si512((&raw const (*dots)[block]).cast()));
+                    let sum = self.sums.add(block * self.sum_stride + token * BLOCK_ROWS);
+                    _mm512_storeu_ps(sum, _mm512_fmadd_ps(dot, scale, _mm512_loadu_ps(sum)));
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use glm_quant::BLOCK_ROWS;
 use super::{
     Activations,
     activation::TokenTile,
-    tile::{self, Codes, Finish, Kernels, Tile},
+    tile::{self, Codes, Finish, Kernels, LONG_GROUP, Tile},
 };
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -16,12 +16,14 @@ pub(super) static KERNELS: Kernels = Kernels {
     float32_tokens: 3,
     token_step: 1,
     blocks: 1,
+    chunk_columns: 4 * LONG_GROUP,
     byte_offset: 0,
     int8,
     float32,
     quantize,
     unpack_nibbles,
     unpack_bytes: None,
+    leave: || (),
     finish,
 };
 

@@ -7,7 +7,7 @@ use glm_quant::BLOCK_ROWS;
 use super::{
     Activations,
     activation::TokenTile,
-    tile::{Codes, Finish, Kernels, Tile},
+    tile::{Codes, Finish, Kernels, LONG_GROUP, Tile},
 };
 
 pub(super) const KERNELS: Kernels = Kernels {
@@ -15,12 +15,14 @@ pub(super) const KERNELS: Kernels = Kernels {
     float32_tokens: 6,
     token_step: 1,
     blocks: 2,
+    chunk_columns: 4 * LONG_GROUP,
     byte_offset: 128,
     int8,
     float32,
     quantize,
     unpack_nibbles,
     unpack_bytes: None,
+    leave: || (),
     finish,
 };
 

@@ -12,16 +12,13 @@ use half::slice::HalfFloatSliceExt;
 use super::{
     Activations, PackedView,
     activation::TokenTile,
-    tile::{Codes, Finish, Kernels, LONG_GROUP, Tile, group_columns},
+    tile::{Codes, Finish, Kernels, Tile, group_columns, prefetch},
 };
 use crate::cpu::{chunks::Parts, pool::Pool};
 
-/// Columns in a chunk: the codes of two row blocks, a byte each, take half of a 32 KiB cache.
-const CHUNK_COLUMNS: usize = 4 * LONG_GROUP;
-
 /// Most tokens that a task carries through all of its row blocks: their sums and a chunk of their activations stay in
 /// the second cache.
-const TOKENS_AT_ONCE: usize = 480;
+const TOKENS_AT_ONCE: usize = 512;
 
 /// Tasks for each thread: so many that a thread which is held up is not waited for long.
 const TASKS_PER_THREAD: usize = 8;
@@ -60,6 +57,15 @@ impl Scratch {
 impl Default for Scratch {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Calls [`Kernels::leave`], also when a task panics.
+struct Leave<'a>(&'a Kernels);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        (self.0.leave)();
     }
 }
 
@@ -178,7 +184,13 @@ impl Product<'_> {
     /// All outputs of these row blocks.
     fn run(&self, blocks: Range<usize>) {
         let mut scratch = SCRATCH.take();
-        let tokens_at_once = (TOKENS_AT_ONCE / self.tile_tokens).max(1) * self.tile_tokens;
+        let _leave = Leave(self.kernels);
+        // Passes of about the same size: each spreads all of the weights anew.
+        let passes = self.tokens.div_ceil(TOKENS_AT_ONCE);
+        let tokens_at_once = self
+            .tokens
+            .div_ceil(passes)
+            .next_multiple_of(self.tile_tokens);
         for first in (0..self.tokens).step_by(tokens_at_once) {
             let tokens = first..self.tokens.min(first + tokens_at_once);
             let sums = grown(&mut scratch.sums, blocks.len() * tokens.len() * BLOCK_ROWS);
@@ -216,10 +228,10 @@ impl Product<'_> {
         sums: &mut [f32],
     ) {
         let layout = self.weight.layout;
-        let widen = self.takes_wide()
-            || layout.bits == Bits::Four && self.activations == Activations::Int8;
+        let widen =
+            self.takes_wide() || layout.bits == Bits::Four && self.activations == Activations::Int8;
         let tiles = tokens.len().div_ceil(self.tile_tokens);
-        for columns in runs(&(0..layout.padded_cols()), CHUNK_COLUMNS) {
+        for columns in runs(&(0..layout.padded_cols()), self.kernels.chunk_columns) {
             for tile_blocks in runs(blocks, self.kernels.blocks) {
                 let mut codes = self.codes(&tile_blocks, &columns);
                 if widen {
@@ -235,7 +247,8 @@ impl Product<'_> {
                     // What is multiplied next comes from memory while this is multiplied.
                     for block in 0..self.kernels.blocks {
                         for line in lines * index / tiles..lines * (index + 1) / tiles {
-                            prefetch(next.words, block * next.stride + line * BLOCK_ROWS);
+                            let at = block * next.stride + line * BLOCK_ROWS;
+                            prefetch(next.words.as_ptr().wrapping_add(at));
                         }
                     }
                     let first = (tile_blocks.start - blocks.start) * tokens.len()
@@ -385,25 +398,6 @@ fn runs(range: &Range<usize>, len: usize) -> impl Iterator<Item = Range<usize>> 
     let end = range.end;
     let starts = range.clone().step_by(len);
     starts.map(move |start| start..end.min(start + len))
-}
-
-/// Asks for the cache line of `words[index]`, which need not exist.
-#[inline(always)]
-fn prefetch(words: &[u32], index: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE is part of x86-64, and prefetching may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(words.as_ptr().wrapping_add(index).cast()) };
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: prefetching may name any address and changes nothing that the program sees.
-    unsafe {
-        let at = words.as_ptr().wrapping_add(index);
-        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = (words, index);
 }
 
 /// The codes of a tile: see [`Tile`].

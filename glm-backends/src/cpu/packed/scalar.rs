@@ -5,7 +5,7 @@ use glm_quant::BLOCK_ROWS;
 use super::{
     Activations,
     activation::TokenTile,
-    tile::{Codes, Finish, Kernels, Tile, unpack_nibbles},
+    tile::{Codes, Finish, Kernels, LONG_GROUP, Tile, unpack_nibbles},
 };
 
 pub(super) static KERNELS: Kernels = Kernels {
@@ -13,12 +13,14 @@ pub(super) static KERNELS: Kernels = Kernels {
     float32_tokens: 8,
     token_step: 1,
     blocks: 1,
+    chunk_columns: 4 * LONG_GROUP,
     byte_offset: 128,
     int8,
     float32,
     quantize,
     unpack_nibbles,
     unpack_bytes: None,
+    leave: || (),
     finish,
 };
 

@@ -13,6 +13,13 @@ use crate::cpu::{CpuLevel, chunks::Parts};
 /// before they are added to the total.
 pub(super) const LONG_GROUP: usize = 128;
 
+/// Fewest tokens for which AMX is faster than AVX-512.
+const AMX_TOKENS: usize = 16;
+
+/// Tokens whose outputs are asked for ahead of those that are written: each begins on a page of its own, where the
+/// processor does not look ahead by itself.
+const TOKENS_AHEAD: usize = 4;
+
 /// How the codes of a tile are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codes {
@@ -124,6 +131,9 @@ pub(super) struct Kernels {
     pub(super) token_step: usize,
     /// Most row blocks in a tile.
     pub(super) blocks: usize,
+    /// Columns that many tiles of tokens are multiplied with before the next: their codes, a byte each for
+    /// [`Self::blocks`] row blocks, stay in the nearest cache. A multiple of [`LONG_GROUP`].
+    pub(super) chunk_columns: usize,
     /// What [`Self::int8`] takes INT8 codes to be stored with: 128, or 0 if it removes the offset itself.
     pub(super) byte_offset: i32,
     /// Adds a tile's products to its sums, [`Activations::Int8`].
@@ -136,6 +146,8 @@ pub(super) struct Kernels {
     pub(super) unpack_nibbles: Unpack,
     /// Makes them of INT8 words, for an [`Self::int8`] that takes nothing but [`Codes::Wide`].
     pub(super) unpack_bytes: Option<Unpack>,
+    /// Frees what [`Self::int8`] keeps from one tile to the next: called by the thread after its last.
+    pub(super) leave: fn(),
     /// [`Finish::write`], on its terms.
     pub(super) finish: unsafe fn(&Finish<'_>),
 }
@@ -147,15 +159,19 @@ impl Kernels {
     /// If this CPU lacks the level.
     pub(super) fn of(level: CpuLevel, activations: Activations, m: usize) -> &'static Self {
         assert!(level.is_available(), "this CPU lacks the level {level}");
+        let level = match level {
+            CpuLevel::Amx if activations == Activations::Float32 || m < AMX_TOKENS => {
+                CpuLevel::Avx512Vnni
+            }
+            level => level,
+        };
         match level {
             #[cfg(target_arch = "x86_64")]
             CpuLevel::Avx2 => &super::avx2::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            CpuLevel::Amx if activations == Activations::Int8 && m >= super::amx::MIN_TOKENS => {
-                &super::amx::KERNELS
-            }
+            CpuLevel::Amx => &super::amx::KERNELS,
             #[cfg(target_arch = "x86_64")]
-            CpuLevel::Amx | CpuLevel::Avx512Vnni => &super::avx512_vnni::KERNELS,
+            CpuLevel::Avx512Vnni => &super::avx512_vnni::KERNELS,
             #[cfg(target_arch = "aarch64")]
             CpuLevel::Neon => &super::neon::KERNELS,
             _ => &scalar::KERNELS,
@@ -205,19 +221,46 @@ impl Finish<'_> {
             let first = self.first + token * self.stride;
             // SAFETY: the caller's promise.
             let out = unsafe { self.out.part(first..first + self.rows) };
-            let sums = sums.iter().skip(token).step_by(self.tokens);
-            let (whole, rest) = out.as_chunks_mut::<BLOCK_ROWS>();
-            let blocks = sums.zip(scales).zip(bias);
-            for (((sums, scales), bias), out) in blocks.clone().zip(whole.iter_mut()) {
-                for lane in 0..BLOCK_ROWS {
-                    out[lane] = sums[lane] * scales[lane] + bias[lane];
-                }
-            }
-            if let Some(((sums, scales), bias)) = blocks.clone().nth(whole.len()) {
-                for (lane, out) in rest.iter_mut().enumerate() {
-                    *out = sums[lane] * scales[lane] + bias[lane];
+            let ahead = out.as_ptr().wrapping_add(TOKENS_AHEAD * self.stride);
+            for (block, out) in out.chunks_mut(BLOCK_ROWS).enumerate() {
+                prefetch(ahead.wrapping_add(block * BLOCK_ROWS));
+                let sums = &sums[block * self.tokens + token];
+                let (scales, bias) = (&scales[block], &bias[block]);
+                match out.as_mut_array::<BLOCK_ROWS>() {
+                    Some(out) => write_lanes(out, sums, scales, bias),
+                    None => write_lanes(out, sums, scales, bias),
                 }
             }
         }
     }
+}
+
+#[inline(always)]
+fn write_lanes(
+    out: &mut [f32],
+    sums: &[f32; BLOCK_ROWS],
+    scales: &[f32; BLOCK_ROWS],
+    bias: &[f32; BLOCK_ROWS],
+) {
+    for (lane, out) in out.iter_mut().enumerate().take(BLOCK_ROWS) {
+        *out = sums[lane] * scales[lane] + bias[lane];
+    }
+}
+
+/// Asks for the cache line at an address, which need not be valid.
+#[inline(always)]
+pub(super) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of x86-64, and prefetching may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: prefetching may name any address and changes nothing that the program sees.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
 }
