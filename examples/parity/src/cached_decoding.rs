@@ -10,7 +10,7 @@ use glm_core::{
 
 use crate::{
     array::{Array, floats},
-    check::{ACTIVATIONS, Recorder, close, equal},
+    check::{Recorder, close, equal},
     error::Result,
     expected::Expected,
     language_model::missing_row,
@@ -25,6 +25,7 @@ pub(crate) fn check_incremental(
     recorder: &mut Recorder<'_>,
 ) -> Result<()> {
     let prefix = format!("incremental.{index}.");
+    let tolerance = recorder.activations;
     let (prompt, [_]) = expected.token_ids(&format!("{prefix}input_ids"))?;
     let (tokens, [_]) = expected.token_ids(&format!("{prefix}tokens"))?;
     let decoded = decode(
@@ -65,13 +66,13 @@ pub(crate) fn check_incremental(
         close(
             &row.logits,
             &expected.floats(&format!("{prefix}logits"))?,
-            ACTIVATIONS,
+            tolerance,
         ),
     );
     let recomputed = recompute(model, &prompt.values, &tokens.values)?;
     record(
         "cached against recomputed",
-        close(&row.logits, &recomputed, ACTIVATIONS),
+        close(&row.logits, &recomputed, tolerance),
     );
     Ok(())
 }
@@ -83,6 +84,7 @@ pub(crate) fn check_batch_incremental(
     rows: &[&[TokenId]],
     recorder: &mut Recorder<'_>,
 ) -> Result<()> {
+    let tolerance = recorder.activations;
     let (tokens, [batch, steps]) = expected.token_ids("batch.incremental.tokens")?;
     if batch != rows.len() {
         let wanted = format!("[{}, steps]", rows.len());
@@ -123,7 +125,7 @@ pub(crate) fn check_batch_incremental(
             ),
         );
         let outcome = match logits.get(row, 0) {
-            Some(wanted) => close(&found.logits, &wanted, ACTIVATIONS),
+            Some(wanted) => close(&found.logits, &wanted, tolerance),
             None => missing_row(row, &logits),
         };
         record("logits", outcome);

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{
     array::{Array, booleans, floats, integers},
     cached_decoding::{check_batch_incremental, check_incremental},
-    check::{ACTIVATIONS, Outcome, Recorder, close, equal},
+    check::{Outcome, Recorder, Tolerance, close, equal},
     error::Result,
     expected::Expected,
 };
@@ -101,7 +101,7 @@ fn check_single(
         let tensor = format!("{prefix}{stage}");
         if expected.has(&tensor) {
             let found = floats(found.clone())?.without_batch();
-            let outcome = close(&found, &expected.floats(&tensor)?, ACTIVATIONS);
+            let outcome = close(&found, &expected.floats(&tensor)?, recorder.activations);
             recorder.record(format!("{tensor}{name}"), stage, outcome);
         }
     }
@@ -157,11 +157,11 @@ fn check_batch(model: &Model, expected: &Expected, recorder: &mut Recorder<'_>) 
         let wanted = expected.floats("batch.logits")?;
         let found = floats(model.forward_observed(input, |_, _| {}))?;
         for (row, (ids, &pads)) in rows.iter().zip(&pad_lengths).enumerate() {
-            let outcome = compare_row(&found, &wanted, row, pads);
+            let outcome = compare_row(&found, &wanted, row, pads, recorder.activations);
             recorder.record(format!("batch.logits, row {row}"), "batch.logits", outcome);
             let alone = forward(model, ids)?;
             let outcome = match wanted.get(row, pads) {
-                Some(wanted) => close(&alone.without_batch(), &wanted, ACTIVATIONS),
+                Some(wanted) => close(&alone.without_batch(), &wanted, recorder.activations),
                 None => missing_row(row, &wanted),
             };
             recorder.record(
@@ -180,7 +180,7 @@ fn check_batch(model: &Model, expected: &Expected, recorder: &mut Recorder<'_>) 
         let input = model.input(&padded_rows, &layouts, PaddingSide::Left);
         let found = floats(model.forward_observed(input, |_, _| {}))?;
         for row in 0..batch {
-            let outcome = compare_row(&found, &wanted, row, 0);
+            let outcome = compare_row(&found, &wanted, row, 0, recorder.activations);
             recorder.record(
                 format!("batch_ids_only.logits, row {row}"),
                 "batch_ids_only.logits",
@@ -222,9 +222,15 @@ fn stage_name(stage: Stage) -> String {
 }
 
 /// Compares one row of a batch behind its padding.
-fn compare_row(found: &Array<f32>, wanted: &Array<f32>, row: usize, pads: usize) -> Outcome {
+fn compare_row(
+    found: &Array<f32>,
+    wanted: &Array<f32>,
+    row: usize,
+    pads: usize,
+    tolerance: Tolerance,
+) -> Outcome {
     match (found.get(row, pads), wanted.get(row, pads)) {
-        (Some(found), Some(wanted)) => close(&found, &wanted, ACTIVATIONS),
+        (Some(found), Some(wanted)) => close(&found, &wanted, tolerance),
         _ => missing_row(row, wanted),
     }
 }

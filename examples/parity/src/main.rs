@@ -27,6 +27,10 @@ struct Arguments {
     /// Where the model runs: cpu, ndarray, wgpu[:N] or cuda[:N], if built with it
     #[arg(long, default_value_t = DeviceName::Cpu)]
     device: DeviceName,
+    /// Compute as `chat` does by default (inputs of quantised weights rounded to int8, keys and values to f16) and
+    /// compare within the tolerance stated for that
+    #[arg(long)]
+    fast: bool,
     /// Print a Markdown table for each folder, with the largest error of each quantity, in place of the lines
     #[arg(long)]
     markdown: bool,
@@ -63,6 +67,7 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<u8> {
             Format::Bin => WeightFormat::PytorchBin,
         }),
         device: arguments.device,
+        fast: arguments.fast,
     };
     let mut worst = 0;
     for dir in &arguments.dirs {

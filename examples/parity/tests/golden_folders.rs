@@ -106,3 +106,20 @@ fn sampling() {
 fn the_quantiser() {
     check_all("glm-quant/tests/golden/quantizer", 62);
 }
+
+#[test]
+fn the_fast_way_stays_within_its_bound() {
+    for name in ["", "-28layers", "-int8", "-int4"] {
+        let options = Options {
+            fast: true,
+            ..Options::default()
+        };
+        let report = check_folder(
+            golden(&format!("glm-core/tests/golden/chatglm-6b-tiny{name}")),
+            &options,
+            |_| {},
+        )
+        .unwrap();
+        assert!(report.passed(), "{}", report.summary());
+    }
+}
