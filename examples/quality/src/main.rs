@@ -96,7 +96,7 @@ impl Table {
     fn line(&self, labels: [&str; 5], model: &Model) -> Result<()> {
         let quality = measure(model, &self.tokenizer, &self.held_out)?;
         println!(
-            "| {} | {:.4} | {} of {} |",
+            "| {} | {:.5} | {} of {} |",
             labels.join(" | "),
             quality.perplexity,
             quality.right,

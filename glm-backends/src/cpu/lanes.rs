@@ -73,6 +73,10 @@ pub(super) trait Lanes: Copy {
     #[inline(always)]
     fn prefetch_behind<T>(self, _values: &[T]) {}
 
+    /// Asks for the first [`PREFETCH`] bytes of `values`, which will be read soon.
+    #[inline(always)]
+    fn prefetch<T>(self, _values: &[T]) {}
+
     /// The first up to 16 values of a slice; `fill` in the lanes behind its end.
     #[inline(always)]
     fn load_part(self, values: &[f32], fill: f32) -> Self::Vector {
@@ -133,14 +137,28 @@ pub(super) fn run_at<K: Kernel>(level: CpuLevel, kernel: K) -> K::Output {
     }
 }
 
-/// See [`Lanes::prefetch_behind`]; every x86-64 CPU has the instruction.
+/// See [`Lanes::prefetch_behind`].
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn prefetch_behind<T>(values: &[T]) {
+    let start = values.as_ptr().cast::<i8>().wrapping_add(PREFETCH);
+    prefetch_lines(start, size_of_val(values));
+}
+
+/// See [`Lanes::prefetch`].
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn prefetch<T>(values: &[T]) {
+    prefetch_lines(values.as_ptr().cast(), size_of_val(values).min(PREFETCH));
+}
+
+/// Every x86-64 CPU has the instruction.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn prefetch_lines(start: *const i8, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     const LINE: usize = 64;
-    let start = values.as_ptr().cast::<i8>().wrapping_add(PREFETCH);
-    for offset in (0..size_of_val(values)).step_by(LINE) {
+    for offset in (0..bytes).step_by(LINE) {
         // SAFETY: a prefetch is a hint, allowed for any address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
     }

@@ -18,7 +18,7 @@ use crate::cpu::{
 };
 
 /// Keys in a piece.
-const PIECE: usize = 256;
+const PIECE: usize = 512;
 
 thread_local! {
     /// What the pieces left, on the thread that puts it together.
@@ -187,6 +187,13 @@ impl SomeQueries<'_> {
             CacheSlice::Int8 { codes, .. } => {
                 dots(lanes, queries, codes, head_dim, row, longest, &mut scores);
             }
+        }
+        // The values come while the exponentials are computed.
+        let first = row * head_dim..(row + longest) * head_dim;
+        match call.values {
+            CacheSlice::F32(values) => lanes.prefetch(&values[first]),
+            CacheSlice::F16(values) => lanes.prefetch(&values[first]),
+            CacheSlice::Int8 { codes, .. } => lanes.prefetch(&codes[first]),
         }
         let partial_len = partial_len(call);
         for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {

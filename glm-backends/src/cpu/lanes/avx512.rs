@@ -152,6 +152,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn prefetch<T>(self, values: &[T]) {
+        super::prefetch(values);
+    }
+
+    #[inline(always)]
     fn largest(self, vector: __m512) -> f32 {
         // SAFETY: `self` exists.
         unsafe {
