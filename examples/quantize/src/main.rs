@@ -5,6 +5,7 @@
 //! ```
 
 mod arguments;
+mod calibrated;
 mod official;
 mod progress;
 
@@ -35,16 +36,23 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     arguments.check()?;
     let bar = progress::bar();
-    let options = LoadOptions::default()
-        .precision(arguments.precision())
-        .head(arguments.head())
-        .progress(|progress| progress::show(&bar, progress));
-    let written = match arguments.official {
-        true => official::write(options, &arguments.dir, &arguments.output),
-        false => options
-            .prepack(&arguments.dir, &arguments.output)
-            .map_err(Into::into)
-            .map(|()| vec![arguments.output.clone()]),
+    let precisions = [arguments.precision(), arguments.head()];
+    let options = LoadOptions::default().progress(|progress| progress::show(&bar, progress));
+    let (dir, output) = (&arguments.dir, &arguments.output);
+    let written = if let Some(text) = &arguments.gptq {
+        let blocks = |done, of| progress::show_blocks(&bar, done, of);
+        calibrated::write(options, dir, text, precisions, output, blocks)
+            .map(|()| vec![output.clone()])
+    } else {
+        let [layers, head] = precisions;
+        let options = options.precision(layers).head(head);
+        match arguments.official {
+            true => official::write(options, dir, output),
+            false => options
+                .prepack(dir, output)
+                .map_err(Into::into)
+                .map(|()| vec![output.clone()]),
+        }
     };
     bar.finish_and_clear();
     let bytes = size_of(&written?)?;

@@ -18,8 +18,19 @@ pub(crate) fn bar() -> ProgressBar {
 pub(crate) fn show(bar: &ProgressBar, progress: LoadProgress) {
     bar.set_message(match progress.stage {
         LoadStage::Saving => "saving",
+        LoadStage::Reading => "reading",
         _ => "quantising",
     });
     bar.set_length(progress.bytes_total);
     bar.set_position(progress.bytes_read);
+}
+
+/// Blocks of the model, when the checkpoint is read already.
+pub(crate) fn show_blocks(bar: &ProgressBar, done: usize, of: usize) {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} blocks, {eta} left")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.set_message("quantising");
+    bar.set_length(of as u64);
+    bar.set_position(done as u64);
 }

@@ -164,3 +164,30 @@ fn help_names_every_precision() {
         assert!(help.contains(name), "{help}");
     }
 }
+
+#[test]
+fn gptq_needs_a_text_and_gives_a_model_that_answers() {
+    let out = tempfile::tempdir().unwrap();
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mini-model/chatglm-mini");
+    let (text, file) = (out.path().join("text.txt"), out.path().join("mini.glm"));
+    let arguments = ["--precision", "int4", "--gptq", text.to_str().unwrap()];
+
+    let missing = refusal(&quantize(&mini, &file, &arguments));
+    assert!(missing.contains("text.txt"), "{missing}");
+    fs::write(&text, "\n \n").unwrap();
+    let empty = refusal(&quantize(&mini, &file, &arguments));
+    assert!(empty.contains("no text"), "{empty}");
+    assert!(!file.exists());
+
+    let line = "The capital of France is Paris. 北京是中国的首都。 Two plus three is five.\n";
+    fs::write(&text, line.repeat(40)).unwrap();
+    succeed(&quantize(&mini, &file, &arguments));
+    let rounded = out.path().join("rounded.glm");
+    succeed(&quantize(&mini, &rounded, &["--precision", "int4"]));
+    assert_ne!(fs::read(&file).unwrap(), fs::read(&rounded).unwrap());
+
+    let tokenizer = glm_core::GlmTokenizer::from_dir(&mini).unwrap();
+    let model = glm_core::load(&file).unwrap();
+    let reply = model.chat(&tokenizer, "法国的首都是哪里？", &[]).unwrap();
+    assert_eq!(reply.response, "法国的首都是巴黎。");
+}

@@ -1,0 +1,50 @@
+//! GPTQ: codes that are found by running the model on a text.
+
+use std::{error::Error, path::Path};
+
+use glm_core::{
+    GlmTokenizer, LoadOptions, Quantizer, TokenId,
+    checkpoint::{Precision, save_prepacked},
+};
+
+/// Tokens of text in a calibration row.
+const ROW_TOKENS: usize = 256;
+
+/// Rows that are used at most: more text changes little and takes long.
+const MAX_ROWS: usize = 128;
+
+/// Quantises the checkpoint in `dir` with GPTQ on the text in `calibration`, and writes the prepacked file `output`.
+/// `progress` is told how many blocks are done, and of how many.
+pub(crate) fn write(
+    options: LoadOptions<'_>,
+    dir: &Path,
+    calibration: &Path,
+    [layers, head]: [Precision; 2],
+    output: &Path,
+    progress: impl FnMut(usize, usize),
+) -> Result<(), Box<dyn Error>> {
+    let at = |error| format!("{}: {error}", calibration.display());
+    let text = std::fs::read_to_string(calibration).map_err(at)?;
+    let tokenizer = GlmTokenizer::from_dir(dir)?;
+    let rows = rows(&tokenizer, &text);
+    if rows.is_empty() {
+        return Err(format!("{}: there is no text in it", calibration.display()).into());
+    }
+    let model = options.load(dir)?;
+    let quantizer = Quantizer::Gptq { calibration: &rows };
+    let model = model.quantize(layers, Some(head), quantizer, progress)?;
+    save_prepacked(&model, output)?;
+    Ok(())
+}
+
+/// Pieces of the text as the model meets text: the first half as the context, then the blank and the start of the answer,
+/// then the second half.
+fn rows(tokenizer: &GlmTokenizer, text: &str) -> Vec<Vec<TokenId>> {
+    let paragraphs = text.lines().filter(|line| !line.trim().is_empty());
+    let ids: Vec<TokenId> = paragraphs.flat_map(|line| tokenizer.encode(line)).collect();
+    let row = |piece: &[TokenId]| {
+        let (context, answer) = piece.split_at(piece.len() / 2);
+        [&tokenizer.with_special_tokens(context.to_vec()), answer].concat()
+    };
+    ids.chunks(ROW_TOKENS).take(MAX_ROWS).map(row).collect()
+}
