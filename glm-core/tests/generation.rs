@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use glm_core::{
-    Error, GenerationOptions, Model,
+    Error, GenerationOptions, LoadOptions, Model, Precision,
     generate::{CancelToken, FinishReason, Generator},
     model::DecodeState,
 };
@@ -14,6 +14,12 @@ const PROMPT: [u32; 6] = [318, 584, 207, 604, 621, 624];
 fn tiny() -> Model {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
     glm_core::load(folder).unwrap()
+}
+
+fn quantised() -> Model {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
+    let options = LoadOptions::default().precision(Precision::INT4);
+    options.load(folder).unwrap()
 }
 
 fn run(model: &Model, options: &GenerationOptions) -> (Vec<u32>, Option<FinishReason>) {
@@ -190,4 +196,99 @@ fn rows_of_a_left_padded_batch_equal_single_rows() {
             *alone = model.decode(state, &[*token]).unwrap();
         }
     }
+}
+
+#[test]
+fn several_tokens_at_once_have_the_bits_of_one_after_the_other() {
+    let tokens: Vec<u32> = (10..25).collect();
+    for model in [tiny(), quantised()] {
+        let (_, mut at_once) = model.prefill(&[&PROMPT]).unwrap();
+        let mut one_by_one = at_once.clone();
+        let all = model.extend(&mut at_once, &tokens).unwrap();
+        let all = all.into_data().try_to_vec::<f32>().unwrap();
+        for (token, logits) in tokens.iter().zip(all.chunks_exact(model.vocab_size())) {
+            let alone = model.decode(&mut one_by_one, &[*token]).unwrap();
+            assert_eq!(alone.into_data().try_to_vec::<f32>().unwrap(), logits);
+        }
+        assert_eq!(at_once.len(), one_by_one.len());
+
+        // What is forgotten has left no trace.
+        at_once.truncate(PROMPT.len());
+        let again = model.extend(&mut at_once, &tokens[..1]).unwrap();
+        let again = again.into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(again, all[..model.vocab_size()]);
+    }
+    let (_, mut two_rows) = tiny().prefill(&[&PROMPT, &PROMPT]).unwrap();
+    assert!(matches!(
+        tiny().extend(&mut two_rows, &[1]),
+        Err(Error::Prompt { .. })
+    ));
+    let (_, mut one_row) = tiny().prefill(&[&PROMPT]).unwrap();
+    assert!(matches!(
+        tiny().extend(&mut one_row, &[]),
+        Err(Error::Prompt { .. })
+    ));
+}
+
+/// A text that has begun to repeat itself, so that there is something to guess, rightly and wrongly.
+#[test]
+fn guesses_change_no_token_whatever_the_options() {
+    let prompt: Vec<u32> = [[7, 8, 9, 10, 11].repeat(4), vec![621, 624]].concat();
+    for model in [tiny(), quantised()] {
+        for (do_sample, temperature, repetition_penalty, seed) in [
+            (false, 1.0, 1.0, 0),
+            (true, 0.05, 1.0, 1),
+            (true, 0.3, 0.8, 2),
+            (true, 1.0, 1.0, 3),
+        ] {
+            let options = |guess| GenerationOptions {
+                max_new_tokens: Some(60),
+                do_sample,
+                temperature,
+                repetition_penalty,
+                seed: Some(seed),
+                prompt_lookup_num_tokens: guess,
+                ..GenerationOptions::default()
+            };
+            let generate = |guess| {
+                let mut generator = Generator::new(&model, &prompt, &options(guess)).unwrap();
+                let tokens = generator.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
+                assert_eq!(generator.generated(), tokens);
+                (
+                    tokens,
+                    generator.finish_reason(),
+                    generator.forward_passes(),
+                )
+            };
+            let (plain, reason, passes) = generate(0);
+            assert!(passes >= plain.len());
+            for guess in [1, 4, 1000] {
+                let (tokens, guessed_reason, _) = generate(guess);
+                assert_eq!(
+                    (&tokens, guessed_reason),
+                    (&plain, reason),
+                    "{guess} guesses"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn right_guesses_save_passes() {
+    let model = tiny();
+    // Below 1 the penalty favours what was there before: the text goes round in circles.
+    let options = GenerationOptions {
+        max_new_tokens: Some(80),
+        repetition_penalty: 0.05,
+        prompt_lookup_num_tokens: 8,
+        ..GenerationOptions::greedy()
+    };
+    let mut generator = Generator::new(&model, &PROMPT, &options).unwrap();
+    let tokens = generator.by_ref().count();
+    assert!(
+        3 * generator.forward_passes() < 2 * tokens,
+        "{} passes for {tokens} tokens",
+        generator.forward_passes()
+    );
 }

@@ -45,8 +45,9 @@ pub struct GenerationOptions {
     /// The same seed gives the same draws on every platform. `None`: a seed from the operating system,
     /// which [`Sampler::seed`](super::Sampler::seed) tells.
     pub seed: Option<u64>,
-    /// Guess up to this many tokens ahead from what followed the last ones before, in prompt and answer; 0 switches it
-    /// off. The result stays the same; answers that repeat parts of their prompt come faster. 8 to 16 are good values.
+    /// Guess up to this many tokens ahead, 15 at most, from what followed the last ones before, in prompt and answer; 0
+    /// switches it off. The result stays the same; answers that repeat parts of their prompt come faster. 8 to 12 are
+    /// good values.
     pub prompt_lookup_num_tokens: usize,
     /// Generation ends when the answer contains one of these strings; the string itself is not part of
     /// the answer.

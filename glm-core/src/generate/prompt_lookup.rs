@@ -8,12 +8,17 @@
 
 use crate::prefix_lm::TokenId;
 
+/// Most tokens that are guessed: with the one before them they are 16, which the kernels read one by one, so that the
+/// logits are the same bits as without guessing.
+pub(super) const MOST: usize = 15;
+
 /// Longest and shortest run of last tokens that is looked up. A single token is followed by too many others.
 const NGRAM: std::ops::RangeInclusive<usize> = 2..=4;
 
-/// The tokens, at most `limit`, that followed the latest earlier occurrence of the last few of `tokens`; of the longest run
+/// The tokens, at most `limit` and [`MOST`], that followed the latest earlier occurrence of the last few of `tokens`; of the longest run
 /// that occurs.
 pub(super) fn guess(tokens: &[TokenId], limit: usize) -> &[TokenId] {
+    let limit = limit.min(MOST);
     if limit == 0 {
         return &[];
     }
@@ -54,6 +59,13 @@ mod tests {
             assert!(guess(tokens, 5).is_empty(), "{tokens:?}");
         }
         assert!(guess(&[1, 2, 1, 2], 0).is_empty());
+    }
+
+    #[test]
+    fn no_more_is_guessed_than_the_kernels_read_one_by_one() {
+        let tokens: Vec<TokenId> = (0..40).chain(0..3).collect();
+        let guess = guess(&tokens, 1000);
+        assert_eq!(guess, (3..18).collect::<Vec<TokenId>>());
     }
 
     #[test]
