@@ -84,7 +84,8 @@ struct FileTensor {
 }
 
 enum Source {
-    Float(Part),
+    /// Boxed, since tensors of some devices are large.
+    Float(Box<Part>),
     Codes(PackedWeight),
     Scales(PackedWeight),
 }
@@ -98,9 +99,11 @@ impl FileTensor {
     /// Little-endian, row-major. `path` is the file that they are for.
     fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
         Ok(match &self.source {
-            Source::Float(Part::Vector(vector)) => f16_bytes(vector.clone()),
-            Source::Float(Part::Matrix(matrix)) => f16_bytes(matrix.clone()),
-            Source::Float(Part::Packed(_)) => Vec::new(), // Never made: `push` gives codes and scales.
+            Source::Float(part) => match &**part {
+                Part::Vector(vector) => f16_bytes(vector.clone()),
+                Part::Matrix(matrix) => f16_bytes(matrix.clone()),
+                Part::Packed(_) => Vec::new(), // Never made: `push` gives codes and scales.
+            },
             Source::Codes(weight) => self.codes(weight, path)?,
             Source::Scales(weight) => {
                 // With one scale per row they lie in the order of the rows; those of the padding are behind them.
@@ -178,7 +181,7 @@ fn push(tensors: &mut Vec<FileTensor>, name: String, part: Part, bits: Option<Bi
                 name,
                 dtype: Dtype::F16,
                 shape,
-                source: Source::Float(part),
+                source: Source::Float(Box::new(part)),
             });
             return Ok(());
         }
