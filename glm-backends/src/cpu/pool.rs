@@ -2,7 +2,7 @@
 //!
 //! A decoded token takes some two hundred products of a fraction of a millisecond each, so waking threads through the
 //! kernel for each would cost as much as a small product. A thread that has finished its work watches for the next for
-//! [`SPIN`] and then parks. The calling thread takes tasks like any other, one at a time: a thread that is held up by
+//! `SPIN` and then parks. The calling thread takes tasks like any other, one at a time: a thread that is held up by
 //! another program delays the task it holds and nothing else.
 
 use std::{
