@@ -258,23 +258,54 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
     head_dim: usize,
     scores: &mut [[f32; PIECE]; Q],
 ) {
-    let groups = rows.chunks_exact(TOGETHER * head_dim);
-    let rest = groups.remainder();
-    let mut key = 0;
-    for group in groups {
-        lanes.prefetch_behind(group);
-        let sums = products::<L, E, Q, TOGETHER>(lanes, queries, group, head_dim);
-        for query in 0..Q {
-            scores[query][key..key + TOGETHER].copy_from_slice(&lanes.sum_each(sums[query]));
-        }
-        key += TOGETHER;
+    let group_len = TOGETHER * head_dim;
+    let groups = rows.len() / group_len;
+    let half = groups / 2;
+    // Two places at once: memory gives more to two readers than to one.
+    let (front, back) = rows.split_at(half * group_len);
+    for index in 0..half {
+        let (a, b) = (
+            &front[index * group_len..][..group_len],
+            &back[index * group_len..][..group_len],
+        );
+        dots_of_group(lanes, queries, a, head_dim, index * TOGETHER, scores);
+        dots_of_group(
+            lanes,
+            queries,
+            b,
+            head_dim,
+            (half + index) * TOGETHER,
+            scores,
+        );
     }
-    for row in rest.chunks_exact(head_dim) {
+    if 2 * half < groups {
+        let last = &rows[2 * half * group_len..][..group_len];
+        dots_of_group(lanes, queries, last, head_dim, 2 * half * TOGETHER, scores);
+    }
+    let mut key = groups * TOGETHER;
+    for row in rows[groups * group_len..].chunks_exact(head_dim) {
         let sums = products::<L, E, Q, 1>(lanes, queries, row, head_dim);
         for query in 0..Q {
             scores[query][key] = lanes.sum(sums[query][0]);
         }
         key += 1;
+    }
+}
+
+/// The scores of [`TOGETHER`] keys, from number `key` on.
+#[inline(always)]
+fn dots_of_group<L: Lanes, E: Element, const Q: usize>(
+    lanes: L,
+    queries: &[f32],
+    group: &[E],
+    head_dim: usize,
+    key: usize,
+    scores: &mut [[f32; PIECE]; Q],
+) {
+    lanes.prefetch_behind(group);
+    let sums = products::<L, E, Q, TOGETHER>(lanes, queries, group, head_dim);
+    for query in 0..Q {
+        scores[query][key..key + TOGETHER].copy_from_slice(&lanes.sum_each(sums[query]));
     }
 }
 
