@@ -282,13 +282,12 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
         let last = &rows[2 * half * group_len..][..group_len];
         dots_of_group(lanes, queries, last, head_dim, 2 * half * TOGETHER, scores);
     }
-    let mut key = groups * TOGETHER;
-    for row in rows[groups * group_len..].chunks_exact(head_dim) {
+    let rest = rows[groups * group_len..].chunks_exact(head_dim);
+    for (key, row) in (groups * TOGETHER..).zip(rest) {
         let sums = products::<L, E, Q, 1>(lanes, queries, row, head_dim);
         for query in 0..Q {
             scores[query][key] = lanes.sum(sums[query][0]);
         }
-        key += 1;
     }
 }
 
