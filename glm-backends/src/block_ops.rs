@@ -4,9 +4,9 @@
 
 use burn::{
     backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension, tensor::FloatTensor},
-    tensor::{Bytes, DType, Tensor, activation, module},
+    tensor::{Tensor, activation, module},
 };
-use burn_flex::{FlexTensor, Layout};
+use burn_flex::FlexTensor;
 
 use crate::{
     cpu::{self, KvBuffers, QkvLayout, Span, Step},
@@ -187,11 +187,7 @@ impl BlockOps for Flex {
             &mut out,
         );
         spare_buffers::give_back(x);
-        FlexTensor::new(
-            Bytes::from_elems(out),
-            Layout::contiguous(shape),
-            DType::F32,
-        )
+        float_tensor(out, shape)
     }
 
     fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {

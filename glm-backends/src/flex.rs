@@ -110,10 +110,10 @@ pub(crate) fn contiguous(x: FlexTensor) -> FlexTensor {
 }
 
 /// A new contiguous f32 tensor.
-pub(crate) fn float_tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+pub(crate) fn float_tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::new(
         Bytes::from_elems(values),
-        Layout::contiguous(Shape::from(shape)),
+        Layout::contiguous(shape.into()),
         DType::F32,
     )
 }

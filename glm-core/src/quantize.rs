@@ -153,6 +153,9 @@ fn quantize_block(
     if let Some(calibration) = &calibration {
         observed = linears(block).map(|(_, linear)| observe(linear));
         calibration.outputs(block);
+        for (_, linear) in linears(block) {
+            stop_observing(linear);
+        }
     }
     for ((name, linear), observed) in linears(block).into_iter().zip(observed) {
         let name = format!("layers.{index}.{name}");
@@ -199,6 +202,13 @@ fn observe(linear: &mut GlmLinear) -> Option<Observed> {
         }
     }));
     Some(observed)
+}
+
+/// A layer that stays float must not go on collecting.
+fn stop_observing(linear: &mut GlmLinear) {
+    if let GlmLinear::Float(layer) = linear {
+        layer.observer = None;
+    }
 }
 
 fn take(observed: Observed) -> glm_quant::Result<Hessian> {

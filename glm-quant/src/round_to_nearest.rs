@@ -162,10 +162,7 @@ impl Weight for f16 {
         codes: &mut [i8],
     ) -> Result<f16> {
         let (scale, found) = quantizer.f16_row(row, weights)?;
-        codes
-            .iter_mut()
-            .zip(found)
-            .for_each(|(to, code)| *to = code);
+        write_codes(codes, found);
         Ok(scale)
     }
 
@@ -182,16 +179,20 @@ impl Weight for f32 {
         codes: &mut [i8],
     ) -> Result<f16> {
         let (scale, found) = quantizer.f32_row(row, weights)?;
-        codes
-            .iter_mut()
-            .zip(found)
-            .for_each(|(to, code)| *to = code);
+        write_codes(codes, found);
         Ok(scale)
     }
 
     fn to_floats(weights: &[Self], floats: &mut [f32]) {
         floats.copy_from_slice(weights);
     }
+}
+
+fn write_codes(codes: &mut [i8], found: impl Iterator<Item = i8>) {
+    codes
+        .iter_mut()
+        .zip(found)
+        .for_each(|(to, code)| *to = code);
 }
 
 /// Buffers of one thread.
