@@ -19,6 +19,8 @@ use crate::cpu::{
 
 /// Keys in a piece.
 const PIECE: usize = 512;
+/// Keys whose values are added up on their own.
+const HALF: usize = PIECE / 2;
 
 thread_local! {
     /// What the pieces left, on the thread that puts it together.
@@ -79,7 +81,7 @@ const QUERIES: usize = 4;
 struct Scratch {
     /// Scaled queries, padded to whole vectors.
     queries: Vec<f32>,
-    /// Weighted sums of the values.
+    /// Weighted sums of the values of a piece's first half, then of its second.
     sums: Vec<f32>,
 }
 
@@ -149,7 +151,7 @@ impl SomeQueries<'_> {
         scratch.queries.clear();
         scratch.queries.resize(Q * padded_dim, 0.0);
         scratch.sums.clear();
-        scratch.sums.resize(Q * head_dim, 0.0);
+        scratch.sums.resize(2 * Q * head_dim, 0.0);
 
         // The queries of a row of the batch see keys from the same one on, as long as they see any.
         let start = self.keys.start.max(call.spans[self.batch].first);
@@ -219,11 +221,14 @@ impl SomeQueries<'_> {
                 weigh(lanes, &scores, lens, shortest, codes, head_dim, row, sums);
             }
         }
-        for (partial, sums) in partials
-            .chunks_exact_mut(partial_len)
-            .zip(sums.chunks_exact(head_dim))
-        {
-            partial[..head_dim].copy_from_slice(sums);
+        let (front, back) = sums.split_at(Q * head_dim);
+        let halves = front
+            .chunks_exact(head_dim)
+            .zip(back.chunks_exact(head_dim));
+        for (partial, (front, back)) in partials.chunks_exact_mut(partial_len).zip(halves) {
+            for ((total, front), back) in partial.iter_mut().zip(front).zip(back) {
+                *total = front + back;
+            }
         }
     }
 }
@@ -375,7 +380,8 @@ fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
     (largest, lanes.sum(sum))
 }
 
-/// `Σ weight · row` for each query over the rows it sees, `[Q, head_dim]`: those that all see, then what only some see.
+/// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
+/// the second.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn weigh<L: Lanes, E: Element, const Q: usize>(
@@ -389,11 +395,27 @@ fn weigh<L: Lanes, E: Element, const Q: usize>(
     sums: &mut [f32],
 ) {
     let rows = &rows[row * head_dim..];
-    add_weighted(lanes, weights, 0..shortest, rows, head_dim, sums);
-    for (query, sums) in sums.chunks_exact_mut(head_dim).enumerate() {
-        if lens[query] > shortest {
-            let (weights, keys) = ([weights[query]], shortest..lens[query]);
-            add_weighted(lanes, &weights, keys, rows, head_dim, sums);
+    let (front, back) = sums.split_at_mut(Q * head_dim);
+    // As with the keys, both halves at once where registers allow it.
+    if Q == 1 && L::MANY_REGISTERS && head_dim == 128 {
+        let done = lens[0].saturating_sub(HALF);
+        let (front_rows, back_rows) = rows.split_at(lens[0].min(HALF) * head_dim);
+        let pairs = front_rows
+            .chunks_exact(128)
+            .zip(back_rows.chunks_exact(128));
+        add_two_places(lanes, &weights[0], pairs.take(done), front, back);
+        let rest = done..lens[0].min(HALF);
+        add_weighted(lanes, weights, rest, rows, head_dim, front);
+        return;
+    }
+    for (half, sums) in [(0..HALF, front), (HALF..PIECE, back)] {
+        let within = |key: usize| key.clamp(half.start, half.end);
+        let seen_by_all = half.start..within(shortest);
+        add_weighted(lanes, weights, seen_by_all.clone(), rows, head_dim, sums);
+        // What only some see.
+        for (query, sums) in sums.chunks_exact_mut(head_dim).enumerate() {
+            let keys = seen_by_all.end..within(lens[query]);
+            add_weighted(lanes, &[weights[query]], keys, rows, head_dim, sums);
         }
     }
 }
@@ -408,6 +430,9 @@ fn add_weighted<L: Lanes, E: Element, const Q: usize>(
     head_dim: usize,
     sums: &mut [f32],
 ) {
+    if keys.is_empty() {
+        return;
+    }
     let rows = &rows[keys.start * head_dim..keys.end * head_dim];
     match head_dim {
         128 if Q == 1 => add_columns::<L, E, Q, 8>(lanes, weights, keys.start, rows, 128, 0, sums),
@@ -426,6 +451,38 @@ fn add_weighted<L: Lanes, E: Element, const Q: usize>(
                 add_tail(lanes, weights, keys.start, rows, head_dim, column, sums);
             }
         }
+    }
+}
+
+/// Rows of 128 values by pairs, one of each half of a piece.
+#[inline(always)]
+fn add_two_places<'a, L: Lanes, E: Element + 'a>(
+    lanes: L,
+    weights: &[f32; PIECE],
+    pairs: impl Iterator<Item = (&'a [E], &'a [E])>,
+    front: &mut [f32],
+    back: &mut [f32],
+) {
+    const VECTORS: usize = 128 / LANES;
+    let mut front_sums = [lanes.splat(0.0); VECTORS];
+    let mut back_sums = [lanes.splat(0.0); VECTORS];
+    let (front_weights, back_weights) = weights.split_at(HALF);
+    for ((pair, front_weight), back_weight) in pairs.zip(front_weights).zip(back_weights) {
+        let (front_weight, back_weight) = (lanes.splat(*front_weight), lanes.splat(*back_weight));
+        lanes.prefetch_behind(pair.0);
+        lanes.prefetch_behind(pair.1);
+        let (front_row, back_row) = (pair.0.as_chunks().0, pair.1.as_chunks().0);
+        for vector in 0..VECTORS {
+            let values = E::load(lanes, &front_row[vector]);
+            front_sums[vector] = lanes.mul_add(front_weight, values, front_sums[vector]);
+            let values = E::load(lanes, &back_row[vector]);
+            back_sums[vector] = lanes.mul_add(back_weight, values, back_sums[vector]);
+        }
+    }
+    let (front, back) = (front.as_chunks_mut().0, back.as_chunks_mut().0);
+    for vector in 0..VECTORS {
+        lanes.store(front_sums[vector], &mut front[vector]);
+        lanes.store(back_sums[vector], &mut back[vector]);
     }
 }
 
