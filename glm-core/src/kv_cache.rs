@@ -1,6 +1,6 @@
 //! The keys and values of the tokens seen so far.
 
-use burn::tensor::{Tensor, s};
+use burn::tensor::{Int, Tensor, s};
 use glm_backends::{CachePrecision, cpu::KvBuffers};
 
 /// Tokens by which a full cache grows at least.
@@ -63,6 +63,25 @@ impl KvCache {
     /// Forgets all but the first `len` tokens; does nothing when there are fewer.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+    }
+
+    /// Goes on with these rows of the batch, in this order; a row may occur several times or not at all.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn select_rows(&mut self, rows: &[usize]) {
+        for layer in self.layers.iter_mut().flatten() {
+            match layer {
+                LayerCache::Kernels(buffers) => buffers.select_rows(self.len, rows),
+                LayerCache::Tensors(tensors) => {
+                    let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+                    for tensor in &mut **tensors {
+                        let indices = Tensor::<1, Int>::from_data(&indices[..], &tensor.device());
+                        *tensor = tensor.clone().select(0, indices);
+                    }
+                }
+            }
+        }
     }
 
     /// Bytes reserved for keys and values.

@@ -69,6 +69,16 @@ impl DecodeState {
         self.cache.truncate(len);
     }
 
+    /// Goes on with these rows, in this order; a row may occur several times or not at all.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn select_rows(&mut self, rows: &[usize]) {
+        self.rows = rows.iter().map(|&row| self.rows[row]).collect();
+        self.pad_lengths = rows.iter().map(|&row| self.pad_lengths[row]).collect();
+        self.cache.select_rows(rows);
+    }
+
     /// The keys and values kept so far.
     pub fn cache(&self) -> &KvCache {
         &self.cache
@@ -131,6 +141,12 @@ impl Model {
     /// The longest sequence that the model was trained for, in tokens.
     pub fn max_sequence_length(&self) -> usize {
         self.config.max_sequence_length
+    }
+
+    /// The id of the tokens before shorter rows.
+    pub(crate) fn pad_token_id(&self) -> TokenId {
+        // In range, as the id below.
+        self.config.pad_token_id as TokenId
     }
 
     /// The id that ends a reply.

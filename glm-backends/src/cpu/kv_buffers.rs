@@ -84,16 +84,54 @@ impl KvBuffers {
             ..
         } = *self;
         let mut larger = Self::new(self.precision, [batch, heads, capacity, head_dim]);
-        for row in 0..batch * heads {
-            let (from, to) = (row * self.capacity, row * capacity);
-            larger
-                .keys
-                .copy(to, &self.keys, from..from + used, head_dim);
-            larger
-                .values
-                .copy(to, &self.values, from..from + used, head_dim);
+        for row in 0..batch {
+            larger.copy_row(row, self, row, used);
         }
         *self = larger;
+    }
+
+    /// Goes on with these rows of the batch, in this order, and the first `used` tokens of each; a row may occur several
+    /// times or not at all. A row that stays in its place is not touched.
+    ///
+    /// # Panics
+    /// If there is no such row, or not that many tokens.
+    pub fn select_rows(&mut self, used: usize, rows: &[usize]) {
+        let Self {
+            precision,
+            batch,
+            heads,
+            capacity,
+            head_dim,
+            ..
+        } = *self;
+        assert!(used <= capacity, "{used} tokens are kept");
+        let is_same_size = rows.len() == batch;
+        let moved: Vec<(usize, usize)> = (0..)
+            .zip(rows.iter().copied())
+            .filter(|(to, from)| !is_same_size || to != from)
+            .collect();
+        let mut sources = Self::new(precision, [moved.len(), heads, used, head_dim]);
+        for (index, &(_, from)) in moved.iter().enumerate() {
+            assert!(from < batch, "there is no row {from}");
+            sources.copy_row(index, self, from, used);
+        }
+        if !is_same_size {
+            *self = Self::new(precision, [rows.len(), heads, capacity, head_dim]);
+        }
+        for (index, (to, _)) in moved.into_iter().enumerate() {
+            self.copy_row(to, &sources, index, used);
+        }
+    }
+
+    /// Row `from` of another's batch becomes row `to`.
+    fn copy_row(&mut self, to: usize, other: &Self, from: usize, used: usize) {
+        for head in 0..self.heads {
+            let to = (to * self.heads + head) * self.capacity;
+            let from = (from * self.heads + head) * other.capacity;
+            let from = from..from + used;
+            self.keys.copy(to, &other.keys, from.clone(), self.head_dim);
+            self.values.copy(to, &other.values, from, self.head_dim);
+        }
     }
 
     /// Rows of the batch.
@@ -233,6 +271,35 @@ mod tests {
             CacheSlice::F16(keys) => keys[row * 4 + 3].to_f32(),
             CacheSlice::Int8 { codes, scales } => {
                 f32::from(codes[row * 4 + 3]) * scales[row].to_f32()
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_chosen_in_any_order_and_number() {
+        for precision in [
+            CachePrecision::F32,
+            CachePrecision::F16,
+            CachePrecision::Int8,
+        ] {
+            for rows in [
+                &[0, 1, 2][..],
+                &[1, 2, 0],
+                &[2, 2, 1],
+                &[0],
+                &[],
+                &[1, 1, 0, 2, 0],
+            ] {
+                let mut buffers = KvBuffers::new(precision, [3, 2, 2, 4]);
+                fill(&mut buffers);
+                buffers.select_rows(1, rows);
+                assert_eq!((buffers.batch(), buffers.capacity()), (rows.len(), 2));
+                for (to, from) in rows.iter().enumerate() {
+                    for head in 0..2 {
+                        let expected = (from * 2 + head) * 10;
+                        assert_eq!(value(&buffers, (to * 2 + head) * 2), expected as f32);
+                    }
+                }
             }
         }
     }

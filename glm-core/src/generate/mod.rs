@@ -1,6 +1,8 @@
 //! Tokens, one at a time: prefill, then decode, as an iterator.
 
+mod beam_search;
 mod log_probs;
+mod logits_processor;
 mod options;
 mod prompt_lookup;
 mod sampler;
@@ -13,7 +15,9 @@ use std::sync::{
 
 use burn::tensor::Tensor;
 
+pub use beam_search::{BeamSearchOptions, EarlyStopping, Hypothesis, beam_search};
 pub use log_probs::log_probs;
+pub use logits_processor::{LogitsProcessor, Sequence};
 pub use options::GenerationOptions;
 pub use sampler::{Sampled, Sampler, probabilities};
 pub use stop::StopStrings;
@@ -77,6 +81,7 @@ impl CancelToken {
 pub struct Generator<'model> {
     model: &'model Model,
     sampler: Sampler,
+    eos_token_ids: Vec<TokenId>,
     /// Prompt and chosen tokens.
     tokens: Vec<TokenId>,
     prompt_len: usize,
@@ -104,21 +109,13 @@ impl<'model> Generator<'model> {
         prompt: &[TokenId],
         options: &GenerationOptions,
     ) -> Result<Self> {
-        let sampler = Sampler::new(options)?;
+        let (sampler, eos_token_ids) = sampler_for(model, options, prompt.len())?;
         model.layouts(&[prompt])?;
-        if prompt.len() >= options.max_length {
-            return Err(Error::PromptTooLong {
-                tokens: prompt.len(),
-                max_length: options.max_length,
-            });
-        }
-        let max_len = match options.max_new_tokens {
-            None => options.max_length,
-            Some(new) => options.max_length.min(prompt.len().saturating_add(new)),
-        };
+        let max_len = options.length_limit(prompt.len())?;
         Ok(Self {
             model,
             sampler,
+            eos_token_ids,
             tokens: prompt.to_vec(),
             prompt_len: prompt.len(),
             given_len: prompt.len(),
@@ -137,6 +134,13 @@ impl<'model> Generator<'model> {
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.cancel = cancel;
+        self
+    }
+
+    /// Adds a rule about the next token behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.sampler = self.sampler.with_processor(processor);
         self
     }
 
@@ -220,7 +224,7 @@ impl<'model> Generator<'model> {
     fn choose(&mut self, logits: &mut [f32]) -> Result<Option<TokenId>> {
         let sampled = self.sampler.sample(logits, &self.tokens)?;
         self.invalid_scores += sampled.invalid_scores;
-        self.ended = sampled.token == self.model.eos_token_id();
+        self.ended = self.eos_token_ids.contains(&sampled.token);
         if self.ended {
             return Ok(None);
         }
@@ -259,6 +263,22 @@ impl Iterator for Generator<'_> {
         self.given_len += 1;
         Some(Ok(*token))
     }
+}
+
+/// A sampler for answers to a prompt of `prompt_len` tokens, and the tokens that end one.
+fn sampler_for(
+    model: &Model,
+    options: &GenerationOptions,
+    prompt_len: usize,
+) -> Result<(Sampler, Vec<TokenId>)> {
+    let own = || vec![model.eos_token_id()];
+    let eos_token_ids = options.eos_token_ids.clone().unwrap_or_else(own);
+    let options = GenerationOptions {
+        eos_token_ids: Some(eos_token_ids.clone()),
+        ..options.clone()
+    };
+    let sampler = Sampler::new(&options)?.with_prompt_len(prompt_len);
+    Ok((sampler, eos_token_ids))
 }
 
 /// Logits `[rows, vocab_size]`, in host memory.

@@ -37,6 +37,20 @@ pub struct GenerationOptions {
     /// Above 1, tokens that occur in the prompt or in the answer become less probable
     /// ([CTRL](https://arxiv.org/abs/1909.05858), section 4.1); 1 switches it off.
     pub repetition_penalty: f64,
+    /// Lowers the logit of every token that the answer already contains; 0 switches it off.
+    pub presence_penalty: f64,
+    /// Lowers the logit of a token by this much for each time that the answer contains it; 0 switches it off.
+    pub frequency_penalty: f64,
+    /// No run of this many tokens occurs twice, prompt included; 0 switches it off.
+    pub no_repeat_ngram_size: usize,
+    /// Words, as token ids, that are never completed. A word that is just an end token is ignored, as in transformers.
+    pub bad_words_ids: Vec<Vec<u32>>,
+    /// The end is held back until prompt and answer have this many tokens.
+    pub min_length: usize,
+    /// The end is held back until the answer has this many tokens.
+    pub min_new_tokens: usize,
+    /// The tokens that end an answer; `None`: the one of the model.
+    pub eos_token_ids: Option<Vec<u32>>,
     /// What to do when a logit is NaN or infinite. `Some(id)`: the step gives this token, as the
     /// official code does (5; 20005 in the first checkpoints with 150,528 ids), and
     /// [`Sampled::invalid_scores`](super::Sampled::invalid_scores) reports it. `None`: the step is an
@@ -64,6 +78,13 @@ impl Default for GenerationOptions {
             top_p: 0.7,
             top_k: 50,
             repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            no_repeat_ngram_size: 0,
+            bad_words_ids: Vec::new(),
+            min_length: 0,
+            min_new_tokens: 0,
+            eos_token_ids: None,
             invalid_score_token: Some(INVALID_SCORE_TOKEN),
             seed: None,
             prompt_lookup_num_tokens: 0,
@@ -87,6 +108,23 @@ impl GenerationOptions {
     #[must_use]
     pub fn is_greedy(&self) -> bool {
         !self.do_sample || self.temperature == 0.0
+    }
+
+    /// The length, prompt included, at which generation behind a prompt of `prompt_len` tokens ends at the latest.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`] when that leaves no room for a single token.
+    pub fn length_limit(&self, prompt_len: usize) -> Result<usize> {
+        if prompt_len >= self.max_length {
+            return Err(Error::PromptTooLong {
+                tokens: prompt_len,
+                max_length: self.max_length,
+            });
+        }
+        Ok(match self.max_new_tokens {
+            None => self.max_length,
+            Some(new) => self.max_length.min(prompt_len.saturating_add(new)),
+        })
     }
 
     /// Checks every field, also those that the chosen mode does not use.
@@ -126,6 +164,25 @@ impl GenerationOptions {
             "a finite number above 0 (1 switches it off)",
             repetition_penalty,
         )?;
+        for (option, penalty) in [
+            ("presence_penalty", self.presence_penalty),
+            ("frequency_penalty", self.frequency_penalty),
+        ] {
+            let is_finite = (penalty as f32).is_finite();
+            require(
+                is_finite,
+                option,
+                "a finite number (0 switches it off)",
+                penalty,
+            )?;
+        }
+        let empty = self.bad_words_ids.iter().any(Vec::is_empty);
+        require(
+            !empty,
+            "bad_words_ids",
+            "a list of non-empty words",
+            "an empty word",
+        )?;
         let empty = self.stop.iter().any(String::is_empty);
         require(
             !empty,
@@ -137,7 +194,7 @@ impl GenerationOptions {
 }
 
 /// `Ok` or [`Error::InvalidOption`].
-fn require(
+pub(super) fn require(
     holds: bool,
     option: &'static str,
     expected: &str,
@@ -207,6 +264,9 @@ mod tests {
         for bad in [0.0, -1.0, 1e-60, 1e60] {
             assert!(refused(|o| o.repetition_penalty = bad).contains("`repetition_penalty`"));
         }
+        assert!(refused(|o| o.presence_penalty = f64::NAN).contains("`presence_penalty`"));
+        assert!(refused(|o| o.frequency_penalty = 1e60).contains("`frequency_penalty`"));
+        assert!(refused(|o| o.bad_words_ids = vec![Vec::new()]).contains("`bad_words_ids`"));
         assert!(refused(|o| o.max_length = 0).contains("`max_length`"));
         assert!(refused(|o| o.max_new_tokens = Some(0)).contains("`max_new_tokens`"));
         assert!(refused(|o| o.stop = vec!["a".into(), String::new()]).contains("`stop`"));

@@ -6,22 +6,29 @@
 //!    negative score times the penalty, any other divided by it;
 //! 2. **invalid scores** (`InvalidScoreLogitsProcessor` of the official modeling file): one NaN or
 //!    infinite score makes all of them 0, but 5e4 for one fixed token;
-//! 3. **temperature**: division;
-//! 4. **top-k**: what is below the k-th largest score goes; ties with it stay;
-//! 5. **top-p** ([nucleus sampling](https://arxiv.org/abs/1904.09751)): summed from the smallest
+//! 3. the other **[`LogitsProcessor`]s**: penalties, forbidden words, minimal lengths. transformers has them before step 2,
+//!    which then takes their negative infinities for a broken model;
+//! 4. **temperature**: division;
+//! 5. **top-k**: what is below the k-th largest score goes; ties with it stay;
+//! 6. **top-p** ([nucleus sampling](https://arxiv.org/abs/1904.09751)): summed from the smallest
 //!    probability up, what stays within 1 - p goes; the largest stays always;
-//! 6. **softmax** and the draw. Greedy decoding takes the first maximum after step 2 instead.
+//! 7. **softmax** and the draw. Greedy decoding takes the first maximum after step 3 instead.
 //!
 //! A step whose parameter is neutral (penalty 1, temperature 1, k 0, p 1) is skipped. Arithmetic is f32
 //! where torch's is, with f64 running sums, as torch's `cumsum` on the CPU has them.
 
 mod candidates;
 
+use std::sync::Arc;
+
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
 use self::candidates::{Candidate, keep_nucleus, kth_largest, total_weight};
-use super::options::GenerationOptions;
+use super::{
+    logits_processor::{LogitsProcessor, Sequence, not_in_vocabulary, processors, require_a_token},
+    options::GenerationOptions,
+};
 use crate::error::{Error, Result};
 
 /// The score of the fallback token when scores were invalid; the others are 0.
@@ -38,6 +45,9 @@ pub struct Sampler {
     tail: f32,
     repetition_penalty: f32,
     invalid_score_token: Option<u32>,
+    processors: Vec<Arc<dyn LogitsProcessor>>,
+    /// Of the context, how many tokens were not generated.
+    prompt_len: usize,
     seed: u64,
     rng: Pcg64,
     /// One bit per id: already penalised in this step.
@@ -83,6 +93,8 @@ impl Sampler {
             tail: (1.0 - options.top_p) as f32,
             repetition_penalty: options.repetition_penalty as f32,
             invalid_score_token: options.invalid_score_token,
+            processors: processors(options),
+            prompt_len: 0,
             seed,
             rng: Pcg64::seed_from_u64(seed),
             penalised: Vec::new(),
@@ -90,6 +102,20 @@ impl Sampler {
             candidates: Vec::new(),
             ranked: Vec::new(),
         })
+    }
+
+    /// For a context whose first `prompt_len` tokens were not generated: rules about the answer alone leave them out.
+    #[must_use]
+    pub fn with_prompt_len(mut self, prompt_len: usize) -> Self {
+        self.prompt_len = prompt_len;
+        self
+    }
+
+    /// Adds a rule behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.processors.push(processor);
+        self
     }
 
     /// The seed in use; given as an option, it repeats this sampler's draws.
@@ -117,12 +143,12 @@ impl Sampler {
         })
     }
 
-    /// Steps 1 and 2 in place, on `logits` (`[vocab_size]`). Returns how many scores were invalid.
+    /// Steps 1 to 3 in place, on `logits` (`[vocab_size]`). Returns how many scores were invalid.
     ///
     /// # Errors
     /// [`Error::NonFiniteLogits`] when a score is NaN or infinite and no fallback token is set;
     /// [`Error::InvalidOption`] when there are no logits, or an id of `context` or the fallback token
-    /// is not below `vocab_size`.
+    /// is not below `vocab_size`, when no token is left, and as [`LogitsProcessor::process`].
     pub fn process(&mut self, logits: &mut [f32], context: &[u32]) -> Result<usize> {
         if logits.is_empty() {
             return Err(Error::InvalidOption {
@@ -147,11 +173,20 @@ impl Sampler {
                 .get_mut(token as usize)
                 .ok_or_else(|| not_in_vocabulary("invalid_score_token", token, vocab_size))?;
             *score = INVALID_SCORE;
+        } else if !self.processors.is_empty() {
+            let sequence = Sequence {
+                tokens: context,
+                prompt_len: self.prompt_len,
+            };
+            for processor in &self.processors {
+                processor.process(logits, sequence)?;
+            }
+            require_a_token(logits)?;
         }
         Ok(invalid)
     }
 
-    /// Steps 3 to 5 in place, on processed scores (`[vocab_size]`): removed tokens get negative
+    /// Steps 4 to 6 in place, on processed scores (`[vocab_size]`): removed tokens get negative
     /// infinity. Does nothing when decoding is greedy, as in transformers.
     pub fn warp(&mut self, scores: &mut [f32]) {
         if self.greedy || scores.is_empty() {
@@ -194,7 +229,7 @@ impl Sampler {
         Ok(())
     }
 
-    /// Steps 3 to 5: divides `scores` by the temperature and leaves the tokens that survive top-k and
+    /// Steps 4 to 6: divides `scores` by the temperature and leaves the tokens that survive top-k and
     /// top-p in `self.candidates`, by ascending id, with their softmax weights.
     fn select(&mut self, scores: &mut [f32]) {
         self.candidates.clear();
@@ -226,7 +261,7 @@ impl Sampler {
         }
     }
 
-    /// Step 6: one draw from the candidates, each as probable as its weight says.
+    /// Step 7: one draw from the candidates, each as probable as its weight says.
     fn draw(&mut self) -> u32 {
         let total = total_weight(&self.candidates);
         // 53 random bits make a uniform number in [0, 1) that f64 holds exactly.
@@ -270,13 +305,4 @@ fn argmax(scores: &[f32]) -> usize {
         }
     }
     best
-}
-
-/// The error for an id that the logits have no score for.
-fn not_in_vocabulary(option: &'static str, id: u32, vocab_size: usize) -> Error {
-    Error::InvalidOption {
-        option,
-        expected: format!("made of ids below the vocabulary size {vocab_size}"),
-        found: id.to_string(),
-    }
 }
