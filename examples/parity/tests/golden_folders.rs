@@ -86,6 +86,15 @@ fn quantised_checkpoints() {
 }
 
 #[test]
+fn quantised_embeddings() {
+    let report = check_all("glm-core/tests/golden/chatglm-6b-tiny-int4-qe", 53);
+    assert_eq!(
+        count(&report, "dequant_f32") + count(&report, "dequant_f16"),
+        12
+    );
+}
+
+#[test]
 fn torch_files_in_every_form() {
     let report = check_all("glm-core/tests/golden/torch-formats", 60);
     for file in ["zip.bin", "legacy.bin", "nested.bin"] {

@@ -13,13 +13,13 @@ use crate::{
 
 /// `Ok` when every tensor of `config` is there in a shape and type that can be used, and no other.
 pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
-    refuse_unsupported(files, config)?;
+    refuse_unsupported(files)?;
     let expected = expected_tensors(config);
     for tensor in &expected {
         match files.get(&tensor.name) {
             Some(info) => check(tensor, info)?,
             // The official files always have it; ours and others leave out what is the embedding again.
-            None if tensor.name == LM_HEAD && config.tie_word_embeddings => {}
+            None if tensor.name.starts_with(LM_HEAD) && config.tie_word_embeddings => {}
             None => {
                 return Err(Error::MissingTensor {
                     path: files.path().to_path_buf(),
@@ -41,7 +41,7 @@ pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> 
 }
 
 /// Checkpoints that are known and not supported yet, by name rather than as missing tensors.
-fn refuse_unsupported(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
+fn refuse_unsupported(files: &CheckpointFiles) -> Result<()> {
     let refuse = |path: PathBuf, found: &str| {
         Err(Error::UnsupportedModel {
             path,
@@ -51,16 +51,6 @@ fn refuse_unsupported(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result
     let holds = |prefix: &str| files.tensors().find(|info| info.name.starts_with(prefix));
     if let Some(info) = holds("transformer.prefix_encoder.") {
         return refuse(info.file.clone(), "a P-Tuning v2 prefix");
-    }
-    if config.quantization_embeddings
-        && files
-            .get("transformer.word_embeddings.weight_scale")
-            .is_some()
-    {
-        return refuse(
-            files.path().to_path_buf(),
-            "an int4 checkpoint with quantised embeddings",
-        );
     }
     if files.get(WORD_EMBEDDINGS).is_none()
         && let Some(info) = holds("transformer.encoder.")

@@ -161,7 +161,8 @@ impl<'files> Conversion<'files> {
                 let read = read?;
                 let mut is_copy = false;
                 if [WORD_EMBEDDINGS, LM_HEAD].contains(&step.tensor.name.as_str()) {
-                    let digest = Some((step.stored.dtype, xxh3_128(&read.weight.bytes)));
+                    let scales = read.scales.as_ref().map(|scales| xxh3_128(&scales.bytes));
+                    let digest = Some((step.stored.dtype, xxh3_128(&read.weight.bytes), scales));
                     is_copy = digest == embedding;
                     embedding = digest;
                 }

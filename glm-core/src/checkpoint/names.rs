@@ -14,7 +14,7 @@
 //! | `lm_head.weight` | `lm_head`, or the embedding when equal | `[vocab_size, hidden_size]` |
 //!
 //! A quantised linear layer has `weight` in i8 (`[out, in]`, or `[out, in / 2]` for INT4) and `weight_scale` in f16
-//! (`[out]`). `attention.rotary_emb.inv_freq` of every layer is recomputed, not read.
+//! (`[out]`); with `quantization_embeddings`, so have the embedding and the head. `attention.rotary_emb.inv_freq` of every layer is recomputed, not read.
 
 use crate::config::{ChatGlmConfig, QuantizationBit};
 
@@ -77,7 +77,6 @@ impl LayerNames {
 /// Every tensor of a checkpoint with this configuration, `lm_head.weight` last.
 pub fn expected_tensors(config: &ChatGlmConfig) -> Vec<ExpectedTensor> {
     let ChatGlmConfig {
-        vocab_size,
         hidden_size,
         inner_hidden_size,
         ..
@@ -86,11 +85,7 @@ pub fn expected_tensors(config: &ChatGlmConfig) -> Vec<ExpectedTensor> {
         quantization: config.quantization_bit,
         tensors: Vec::new(),
     };
-    table.push(
-        WORD_EMBEDDINGS.to_owned(),
-        vec![vocab_size, hidden_size],
-        Role::Matrix,
-    );
+    table.embedding(config, WORD_EMBEDDINGS);
     for layer in 0..config.num_layers {
         let names = LayerNames::new(layer);
         table.layer_norm(&names.input_layernorm, hidden_size);
@@ -101,11 +96,7 @@ pub fn expected_tensors(config: &ChatGlmConfig) -> Vec<ExpectedTensor> {
         table.linear(&names.dense_4h_to_h, hidden_size, inner_hidden_size);
     }
     table.layer_norm(FINAL_LAYERNORM, hidden_size);
-    table.push(
-        LM_HEAD.to_owned(),
-        vec![vocab_size, hidden_size],
-        Role::Matrix,
-    );
+    table.embedding(config, LM_HEAD);
     table.tensors
 }
 
@@ -144,9 +135,22 @@ impl Table {
         self.push(format!("{module}.bias"), vec![size], Role::Vector);
     }
 
+    fn embedding(&mut self, config: &ChatGlmConfig, weight: &str) {
+        let (rows, columns) = (config.vocab_size, config.hidden_size);
+        if config.quantization_embeddings {
+            self.matrix(weight.to_owned(), rows, columns);
+        } else {
+            self.push(weight.to_owned(), vec![rows, columns], Role::Matrix);
+        }
+    }
+
     fn linear(&mut self, module: &str, output: usize, input: usize) {
-        let weight = format!("{module}.weight");
-        let scale = format!("{module}.weight_scale");
+        self.matrix(format!("{module}.weight"), output, input);
+        self.push(format!("{module}.bias"), vec![output], Role::Vector);
+    }
+
+    fn matrix(&mut self, weight: String, output: usize, input: usize) {
+        let scale = format!("{weight}_scale");
         match self.quantization {
             None => self.push(weight, vec![output, input], Role::Matrix),
             Some(QuantizationBit::Int8) => {
@@ -158,6 +162,5 @@ impl Table {
                 self.push(scale, vec![output], Role::Scales);
             }
         }
-        self.push(format!("{module}.bias"), vec![output], Role::Vector);
     }
 }

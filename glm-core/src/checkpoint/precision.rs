@@ -219,8 +219,14 @@ impl Forms {
         layers: Precision,
         head: Option<Precision>,
     ) -> Result<Self> {
-        let head = head.unwrap_or(layers.default_head()).form();
-        let layers = match stored_codes(config) {
+        let stored = stored_codes(config);
+        let head = match stored {
+            Some(stored) if config.quantization_embeddings => {
+                check(path, stored, head.unwrap_or_default())?
+            }
+            _ => head.unwrap_or(layers.default_head()).form(),
+        };
+        let layers = match stored {
             None => layers.form(),
             Some(stored) => check(path, stored, layers)?,
         };
