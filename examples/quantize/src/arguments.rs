@@ -65,10 +65,11 @@ impl Arguments {
         }
     }
 
-    pub(crate) fn head(&self) -> Precision {
+    /// The precision of embedding and head, where one was asked for.
+    pub(crate) fn asked_head(&self) -> Option<Precision> {
         match self.official {
-            true => Precision::Stored,
-            false => self.head.unwrap_or(self.precision.default_head()),
+            true => Some(Precision::Stored),
+            false => self.head,
         }
     }
 

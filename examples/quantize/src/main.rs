@@ -36,16 +36,22 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     arguments.check()?;
     let bar = progress::bar();
-    let precisions = [arguments.precision(), arguments.head()];
     let options = LoadOptions::default().progress(|progress| progress::show(&bar, progress));
     let (dir, output) = (&arguments.dir, &arguments.output);
     let written = if let Some(text) = &arguments.gptq {
         let blocks = |done, of| progress::show_blocks(&bar, done, of);
+        let head = arguments.asked_head();
+        let head = head.unwrap_or(arguments.precision().default_head());
+        let precisions = [arguments.precision(), head];
         calibrated::write(options, dir, text, precisions, output, blocks)
             .map(|()| vec![output.clone()])
     } else {
-        let [layers, head] = precisions;
-        let options = options.precision(layers).head(head);
+        // A head that was not asked for follows the checkpoint: its own codes are kept.
+        let options = options.precision(arguments.precision());
+        let options = match arguments.asked_head() {
+            Some(head) => options.head(head),
+            None => options,
+        };
         match arguments.official {
             true => official::write(options, dir, output),
             false => options
@@ -57,11 +63,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     bar.finish_and_clear();
     let bytes = size_of(&written?)?;
     eprintln!(
-        "wrote {}: {:.2} GB, layers {}, embedding and head {}, in {}",
+        "wrote {}: {:.2} GB, layers {}, in {}",
         arguments.output.display(),
         bytes as f64 / 1e9,
         arguments.precision(),
-        arguments.head(),
         HumanDuration(start.elapsed()),
     );
     Ok(())
