@@ -17,6 +17,7 @@ use super::{
 mod decode;
 #[allow(clippy::needless_range_loop)]
 mod prefill;
+mod weighted_sum;
 
 /// The keys that the queries of one row of the batch see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 use super::{
     FinishReason, Sampler,
+    log_probs::log_sum_exp,
     options::{GenerationOptions, require},
     sampler_for, to_host,
 };
@@ -97,8 +98,8 @@ pub struct Hypothesis {
 /// padding of shorter prompts, and rules about what was said before see it, as in transformers; a prompt alone has none.
 ///
 /// # Errors
-/// [`Error::InvalidOption`](crate::Error::InvalidOption); [`Error::PromptTooLong`](crate::Error::PromptTooLong) when `max_length` leaves no room for a single token;
-/// [`Error::Prompt`](crate::Error::Prompt) as [`Model::prefill`].
+/// [`Error::InvalidOption`](crate::Error::InvalidOption); [`Error::PromptTooLong`](crate::Error::PromptTooLong) when
+/// `max_length` leaves no room for a single token; [`Error::Prompt`](crate::Error::Prompt) as [`Model::prefill`].
 pub fn beam_search(
     model: &Model,
     prompts: &[&[TokenId]],
@@ -113,7 +114,6 @@ pub fn beam_search(
         &format!("at most half the vocabulary size {}", model.vocab_size()),
         num_beams,
     )?;
-    model.layouts(prompts)?;
     let prompt_len = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
     let (mut sampler, eos_token_ids) = sampler_for(model, options, prompt_len)?;
     let max_len = options.length_limit(prompt_len)?;
@@ -252,11 +252,13 @@ impl Search {
             if beams.len() == num_beams {
                 break;
             }
+            let is_end = eos_token_ids.contains(&candidate.token);
+            if is_end && rank >= num_beams {
+                continue;
+            }
             let mut tokens = self.beams[candidate.beam].tokens.clone();
-            if eos_token_ids.contains(&candidate.token) {
-                if rank < num_beams {
-                    self.finish(tokens, candidate.sum, FinishReason::Eos);
-                }
+            if is_end {
+                self.finish(tokens, candidate.sum, FinishReason::Eos);
                 continue;
             }
             tokens.push(candidate.token);
@@ -289,33 +291,20 @@ impl Search {
     /// Keeps an answer if it is among the best.
     fn finish(&mut self, tokens: Vec<TokenId>, sum: f32, reason: FinishReason) {
         let score = self.score(sum, tokens.len());
+        let is_full = self.finished.len() == self.options.num_beams;
+        let worst = self.finished.first();
+        if is_full && worst.is_none_or(|worst| score <= worst.score) {
+            return;
+        }
         let place = self.finished.partition_point(|other| other.score <= score);
-        if self.finished.len() == self.options.num_beams {
-            if self
-                .finished
-                .first()
-                .is_none_or(|worst| score <= worst.score)
-            {
-                return;
-            }
+        let finished = Finished {
+            tokens,
+            score,
+            reason,
+        };
+        self.finished.insert(place, finished);
+        if is_full {
             self.finished.remove(0);
-            self.finished.insert(
-                place - 1,
-                Finished {
-                    tokens,
-                    score,
-                    reason,
-                },
-            );
-        } else {
-            self.finished.insert(
-                place,
-                Finished {
-                    tokens,
-                    score,
-                    reason,
-                },
-            );
         }
     }
 
@@ -380,13 +369,8 @@ impl Best {
 
 /// `scores ← ln softmax(scores)`
 fn log_softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = scores
-        .iter()
-        .map(|score| f64::from(score - largest).exp())
-        .sum();
-    let log_sum = sum.ln() as f32;
+    let (largest, log_sum) = log_sum_exp(scores);
     for score in scores {
-        *score = (*score - largest) - log_sum;
+        *score = (*score - largest) - log_sum as f32;
     }
 }

@@ -30,12 +30,18 @@ pub fn log_probs(model: &Model, prompt: &[TokenId], continuation: &[TokenId]) ->
 }
 
 fn log_softmax(logits: &[f32], index: usize) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits
+    let (largest, log_sum) = log_sum_exp(logits);
+    f64::from(logits[index] - largest) - log_sum
+}
+
+/// The largest score, and the logarithm of the sum of the exponentials of all, each less the largest.
+pub(super) fn log_sum_exp(scores: &[f32]) -> (f32, f64) {
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = scores
         .iter()
-        .map(|logit| f64::from(logit - largest).exp())
+        .map(|score| f64::from(score - largest).exp())
         .sum();
-    f64::from(logits[index] - largest) - sum.ln()
+    (largest, sum.ln())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{cell::RefCell, ops::Range};
 
 use half::f16;
 
-use super::Call;
+use super::{Call, weighted_sum::weigh};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element},
     chunks::for_each_chunk,
@@ -18,9 +18,7 @@ use crate::cpu::{
 };
 
 /// Keys in a piece.
-const PIECE: usize = 512;
-/// Keys whose values are added up on their own.
-const HALF: usize = PIECE / 2;
+pub(super) const PIECE: usize = 512;
 
 thread_local! {
     /// What the pieces left, on the thread that puts it together.
@@ -378,178 +376,6 @@ fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
         lanes.store_part(exponential, scores);
     }
     (largest, lanes.sum(sum))
-}
-
-/// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
-/// the second.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn weigh<L: Lanes, E: Element, const Q: usize>(
-    lanes: L,
-    weights: &[[f32; PIECE]; Q],
-    lens: [usize; Q],
-    shortest: usize,
-    rows: &[E],
-    head_dim: usize,
-    row: usize,
-    sums: &mut [f32],
-) {
-    let rows = &rows[row * head_dim..];
-    let (front, back) = sums.split_at_mut(Q * head_dim);
-    // As with the keys, both halves at once where registers allow it.
-    if Q == 1 && L::MANY_REGISTERS && head_dim == 128 {
-        let done = lens[0].saturating_sub(HALF);
-        let (front_rows, back_rows) = rows.split_at(lens[0].min(HALF) * head_dim);
-        let pairs = front_rows
-            .chunks_exact(128)
-            .zip(back_rows.chunks_exact(128));
-        add_two_places(lanes, &weights[0], pairs.take(done), front, back);
-        let rest = done..lens[0].min(HALF);
-        add_weighted(lanes, weights, rest, rows, head_dim, front);
-        return;
-    }
-    for (half, sums) in [(0..HALF, front), (HALF..PIECE, back)] {
-        let within = |key: usize| key.clamp(half.start, half.end);
-        let seen_by_all = half.start..within(shortest);
-        add_weighted(lanes, weights, seen_by_all.clone(), rows, head_dim, sums);
-        // What only some see.
-        for (query, sums) in sums.chunks_exact_mut(head_dim).enumerate() {
-            let keys = seen_by_all.end..within(lens[query]);
-            add_weighted(lanes, &[weights[query]], keys, rows, head_dim, sums);
-        }
-    }
-}
-
-/// Adds `weight · row` for some keys to `sums`.
-#[inline(always)]
-fn add_weighted<L: Lanes, E: Element, const Q: usize>(
-    lanes: L,
-    weights: &[[f32; PIECE]; Q],
-    keys: Range<usize>,
-    rows: &[E],
-    head_dim: usize,
-    sums: &mut [f32],
-) {
-    if keys.is_empty() {
-        return;
-    }
-    let rows = &rows[keys.start * head_dim..keys.end * head_dim];
-    match head_dim {
-        128 if Q == 1 => add_columns::<L, E, Q, 8>(lanes, weights, keys.start, rows, 128, 0, sums),
-        128 => {
-            add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 128, 0, sums);
-            add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 128, 64, sums);
-        }
-        64 => add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 64, 0, sums),
-        _ => {
-            let mut column = 0;
-            while column + LANES <= head_dim {
-                add_columns::<L, E, Q, 1>(lanes, weights, keys.start, rows, head_dim, column, sums);
-                column += LANES;
-            }
-            if column < head_dim {
-                add_tail(lanes, weights, keys.start, rows, head_dim, column, sums);
-            }
-        }
-    }
-}
-
-/// Rows of 128 values by pairs, one of each half of a piece.
-#[inline(always)]
-fn add_two_places<'a, L: Lanes, E: Element + 'a>(
-    lanes: L,
-    weights: &[f32; PIECE],
-    pairs: impl Iterator<Item = (&'a [E], &'a [E])>,
-    front: &mut [f32],
-    back: &mut [f32],
-) {
-    const VECTORS: usize = 128 / LANES;
-    let mut front_sums = [lanes.splat(0.0); VECTORS];
-    let mut back_sums = [lanes.splat(0.0); VECTORS];
-    let (front_weights, back_weights) = weights.split_at(HALF);
-    for ((pair, front_weight), back_weight) in pairs.zip(front_weights).zip(back_weights) {
-        let (front_weight, back_weight) = (lanes.splat(*front_weight), lanes.splat(*back_weight));
-        lanes.prefetch_behind(pair.0);
-        lanes.prefetch_behind(pair.1);
-        let (front_row, back_row) = (pair.0.as_chunks().0, pair.1.as_chunks().0);
-        for vector in 0..VECTORS {
-            let values = E::load(lanes, &front_row[vector]);
-            front_sums[vector] = lanes.mul_add(front_weight, values, front_sums[vector]);
-            let values = E::load(lanes, &back_row[vector]);
-            back_sums[vector] = lanes.mul_add(back_weight, values, back_sums[vector]);
-        }
-    }
-    let (front, back) = (front.as_chunks_mut().0, back.as_chunks_mut().0);
-    for vector in 0..VECTORS {
-        lanes.store(front_sums[vector], &mut front[vector]);
-        lanes.store(back_sums[vector], &mut back[vector]);
-    }
-}
-
-/// `V` vectors of columns from `column` on.
-#[inline(always)]
-fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
-    lanes: L,
-    weights: &[[f32; PIECE]; Q],
-    first_key: usize,
-    rows: &[E],
-    head_dim: usize,
-    column: usize,
-    out: &mut [f32],
-) {
-    let mut sums = [[lanes.splat(0.0); V]; Q];
-    for query in 0..Q {
-        let out = out[query * head_dim + column..][..V * LANES].as_chunks().0;
-        for vector in 0..V {
-            sums[query][vector] = lanes.load(&out[vector]);
-        }
-    }
-    let weights = weights
-        .each_ref()
-        .map(|weights| &weights[first_key..][..rows.len() / head_dim]);
-    for (key, row) in rows.chunks_exact(head_dim).enumerate() {
-        lanes.prefetch_behind(row);
-        let values = row[column..][..V * LANES].as_chunks().0;
-        for vector in 0..V {
-            let values = E::load(lanes, &values[vector]);
-            for query in 0..Q {
-                let weight = lanes.splat(weights[query][key]);
-                sums[query][vector] = lanes.mul_add(weight, values, sums[query][vector]);
-            }
-        }
-    }
-    for query in 0..Q {
-        let out = out[query * head_dim + column..][..V * LANES]
-            .as_chunks_mut()
-            .0;
-        for vector in 0..V {
-            lanes.store(sums[query][vector], &mut out[vector]);
-        }
-    }
-}
-
-/// The columns from `column` to the end, fewer than 16.
-#[inline(always)]
-fn add_tail<L: Lanes, E: Element, const Q: usize>(
-    lanes: L,
-    weights: &[[f32; PIECE]; Q],
-    first_key: usize,
-    rows: &[E],
-    head_dim: usize,
-    column: usize,
-    out: &mut [f32],
-) {
-    for (query, out) in out.chunks_exact_mut(head_dim).enumerate() {
-        let mut sum = lanes.load_part(&out[column..], 0.0);
-        for (weight, row) in weights[query][first_key..]
-            .iter()
-            .zip(rows.chunks_exact(head_dim))
-        {
-            let values = E::load_tail(lanes, &row[column..]);
-            sum = lanes.mul_add(lanes.splat(*weight), values, sum);
-        }
-        lanes.store_part(sum, &mut out[column..]);
-    }
 }
 
 /// One token: what the pieces left for each of its heads, weighted and added up.
