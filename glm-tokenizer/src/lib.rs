@@ -5,6 +5,7 @@ mod bpe;
 mod charsmap;
 mod clean_up;
 mod error;
+mod first_generation;
 mod normalizer;
 mod padded_batch;
 mod piece_trie;
@@ -32,6 +33,24 @@ pub type TokenId = u32;
 pub enum Family {
     /// ChatGLM-6B: a Unigram model with its special tokens among the pieces (`ice_text.model`).
     ChatGlm,
+    /// ChatGLM-6B as published until April 2023, with 150,528 ids: a Unigram model whose special tokens are added to its
+    /// pieces, behind 20,000 image tokens (`ice_text.model`).
+    ChatGlmFirstGeneration,
     /// ChatGLM2-6B and CodeGeeX2: a BPE model with its special tokens after the pieces (`tokenizer.model`).
     ChatGlm2,
+}
+
+impl Family {
+    /// ChatGLM-6B of either generation.
+    pub(crate) fn is_chatglm(self) -> bool {
+        matches!(self, Self::ChatGlm | Self::ChatGlmFirstGeneration)
+    }
+
+    /// The id of the first piece.
+    pub(crate) fn id_offset(self) -> TokenId {
+        match self {
+            Self::ChatGlmFirstGeneration => first_generation::IMAGE_TOKENS,
+            Self::ChatGlm | Self::ChatGlm2 => 0,
+        }
+    }
 }

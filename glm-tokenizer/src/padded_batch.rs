@@ -82,7 +82,7 @@ impl PaddedBatch {
                 .map(|(row, &pads)| pad_left(pads, special.pad, row.clone()))
                 .collect(),
             attention_mask: match family {
-                Family::ChatGlm => AttentionMask::PrefixLm(
+                Family::ChatGlm | Family::ChatGlmFirstGeneration => AttentionMask::PrefixLm(
                     padded()
                         .map(|(row, &pads)| prefix_lm_mask(special, row, pads))
                         .collect(),
@@ -94,7 +94,7 @@ impl PaddedBatch {
                 ),
             },
             position_ids: match family {
-                Family::ChatGlm => PositionIds::TwoDimensional(
+                Family::ChatGlm | Family::ChatGlmFirstGeneration => PositionIds::TwoDimensional(
                     padded()
                         .map(|(row, &pads)| two_dimensional(special, row, pads))
                         .collect(),

@@ -16,12 +16,15 @@ pub struct SpecialTokens {
     pub sop: TokenId,
     /// `<eop>`, end of piece.
     pub eop: TokenId,
-    /// Ends a reply: `<eop>` in ChatGLM-6B, `</s>` in ChatGLM2-6B.
+    /// Ends a reply: `<eop>` in ChatGLM-6B, `</s>` in ChatGLM2-6B. (The official tokenizer of ChatGLM-6B's first
+    /// generation calls `</s>` its `eos_token`; its model ends replies with `<eop>`.)
     pub eos: TokenId,
     /// Fills up the rows of a batch: `<pad>` in ChatGLM-6B, `<unk>` in ChatGLM2-6B.
     pub pad: TokenId,
     /// Unknown text. With byte fallback, encoding never produces it.
     pub unk: TokenId,
+    /// `</s>` of ChatGLM-6B's first generation, which stands behind a text with a blank.
+    pub(crate) end_of_text: Option<TokenId>,
 }
 
 impl SpecialTokens {
@@ -38,17 +41,24 @@ impl SpecialTokens {
         };
         let unk = vocabulary.unknown();
         match family {
-            Family::ChatGlm => {
-                let why = "which the model file of ChatGLM-6B has since its second generation";
+            Family::ChatGlm | Family::ChatGlmFirstGeneration => {
+                let why = "which every model file of ChatGLM-6B has";
+                let offset = family.id_offset();
+                let id = |text| Ok(control(text, why)? + offset);
+                let smask = vocabulary.control(file, "[sMASK]")?;
                 Ok(Self {
-                    mask: control("[MASK]", why)?,
-                    gmask: control("[gMASK]", why)?,
-                    smask: vocabulary.control(file, "[sMASK]")?,
-                    sop: control("<sop>", why)?,
-                    eop: control("<eop>", why)?,
-                    eos: control("<eop>", why)?,
-                    pad: control("<pad>", why)?,
-                    unk,
+                    mask: id("[MASK]")?,
+                    gmask: id("[gMASK]")?,
+                    smask: smask.map(|smask| smask + offset),
+                    sop: id("<sop>")?,
+                    eop: id("<eop>")?,
+                    eos: id("<eop>")?,
+                    pad: id("<pad>")?,
+                    unk: unk + offset,
+                    end_of_text: match family {
+                        Family::ChatGlmFirstGeneration => Some(id("</s>")?),
+                        _ => None,
+                    },
                 })
             }
             Family::ChatGlm2 => {
@@ -63,6 +73,7 @@ impl SpecialTokens {
                     eos: control("</s>", "which ends a reply of ChatGLM2-6B")?,
                     pad: unk,
                     unk,
+                    end_of_text: None,
                 })
             }
         }
@@ -83,16 +94,19 @@ impl SpecialTokens {
     /// The texts that the official tokenizer turns into tokens wherever they stand: those its
     /// configuration calls special, which for ChatGLM2-6B are none.
     pub(crate) fn official(&self, family: Family) -> Vec<(&'static str, TokenId)> {
-        match family {
-            Family::ChatGlm => vec![
-                ("<sop>", self.sop),
-                ("<eop>", self.eop),
-                ("<unk>", self.unk),
-                ("<pad>", self.pad),
-                ("[MASK]", self.mask),
-            ],
-            Family::ChatGlm2 => Vec::new(),
-        }
+        // The `eos_token` is among them, which was `</s>` in the first generation.
+        let eos_token = match (family, self.end_of_text) {
+            (Family::ChatGlm2, _) => return Vec::new(),
+            (_, Some(end_of_text)) => ("</s>", end_of_text),
+            (_, None) => ("<eop>", self.eop),
+        };
+        vec![
+            eos_token,
+            ("<sop>", self.sop),
+            ("<unk>", self.unk),
+            ("<pad>", self.pad),
+            ("[MASK]", self.mask),
+        ]
     }
 
     /// The three masks by name.

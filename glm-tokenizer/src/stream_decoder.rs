@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::TokenId;
 use crate::clean_up::CleanUp;
 use crate::normalizer::SPACE_SYMBOL;
 use crate::pipeline::LeadingSpace;
 use crate::tokenizer::{DecodeOptions, TokenizerData};
 use crate::vocabulary::Meaning;
 use crate::whitespace::WhitespaceRestorer;
-use crate::{Family, TokenId};
 
 /// Decodes ids as they come; made by [`GlmTokenizer::stream_decoder`](crate::GlmTokenizer::stream_decoder).
 ///
@@ -39,7 +39,10 @@ impl StreamDecoder {
             at_start: true,
             dropped_leading_space: false,
             has_text: false,
-            whitespace: (tokenizer.family == Family::ChatGlm).then(WhitespaceRestorer::default),
+            whitespace: tokenizer
+                .family
+                .is_chatglm()
+                .then(WhitespaceRestorer::default),
             clean_up: tokenizer.cleans_up(options).then(CleanUp::default),
             tokenizer,
         }

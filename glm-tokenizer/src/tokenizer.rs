@@ -10,7 +10,7 @@ use crate::sentencepiece_file::{self, Algorithm, SentencePieceFile};
 use crate::special_tokens::{self, Span, SpecialTokens};
 use crate::stream_decoder::StreamDecoder;
 use crate::vocabulary::Meaning;
-use crate::{Error, Family, TokenId, whitespace};
+use crate::{Error, Family, TokenId, first_generation, whitespace};
 
 /// File names of the model families, in the order they are looked for.
 const MODEL_FILES: [&str; 2] = ["ice_text.model", "tokenizer.model"];
@@ -38,11 +38,11 @@ pub(crate) struct TokenizerData {
 /// How ids become text. The default is the official `tokenizer.decode(ids)` of either family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// Leave out `<unk>`; other special tokens are never visible. ChatGLM-6B only, as officially: the
-    /// ChatGLM2-6B tokenizer counts no token as special. Default false.
+    /// Leave out `<unk>`; other special tokens are never visible. Second generation of ChatGLM-6B only, as officially:
+    /// the first ignores the option, and the ChatGLM2-6B tokenizer counts no token as special. Default false.
     pub skip_special_tokens: bool,
-    /// Move English punctuation to its word (`"x ."` → `"x."`), as transformers does. ChatGLM-6B only: the
-    /// official ChatGLM2-6B tokenizer has it switched off. Default true.
+    /// Move English punctuation to its word (`"x ."` → `"x."`), as transformers does. Second generation of ChatGLM-6B
+    /// only, as officially. Default true.
     pub clean_up_tokenization_spaces: bool,
 }
 
@@ -109,11 +109,15 @@ impl GlmTokenizer {
     /// # Errors
     /// Every other variant of [`Error`]: the bytes may come from anywhere.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let model = SentencePieceFile::parse(name, bytes)?;
-        // ChatGLM-6B's is the only Unigram model of the two; the special pieces are checked below.
+        let mut model = SentencePieceFile::parse(name, bytes)?;
         let family = match model.algorithm {
-            Algorithm::Unigram => Family::ChatGlm,
             Algorithm::Bpe => Family::ChatGlm2,
+            Algorithm::Unigram if first_generation::is_first_generation(&model) => {
+                first_generation::complete(&mut model);
+                Family::ChatGlmFirstGeneration
+            }
+            // The special pieces are checked below.
+            Algorithm::Unigram => Family::ChatGlm,
         };
         let pipeline = Pipeline::new(name, model)?;
         let special = SpecialTokens::find(name, family, &pipeline.vocabulary)?;
@@ -142,7 +146,9 @@ impl GlmTokenizer {
     pub fn vocab_size(&self) -> usize {
         let pieces = self.data.pipeline.vocabulary.len();
         match self.data.family {
-            Family::ChatGlm => pieces,
+            Family::ChatGlm | Family::ChatGlmFirstGeneration => {
+                pieces + self.data.family.id_offset() as usize
+            }
             Family::ChatGlm2 => pieces.max(self.data.special.eop as usize + 1),
         }
     }
@@ -156,8 +162,8 @@ impl GlmTokenizer {
     }
 
     /// Ids of the official `tokenizer.encode(text, add_special_tokens=False)`: for ChatGLM-6B,
-    /// `<sop>`, `<eop>`, `<unk>`, `<pad>` and `[MASK]` in the text become those tokens, and white space
-    /// beside them goes. For ChatGLM2-6B the same as [`encode`](Self::encode).
+    /// `<sop>`, `<eop>` (first generation: `</s>`), `<unk>`, `<pad>` and `[MASK]` in the text become those tokens, and
+    /// white space beside them goes. For ChatGLM2-6B the same as [`encode`](Self::encode).
     pub fn encode_official(&self, text: &str) -> Vec<TokenId> {
         self.data.encode_with_tokens(text, &self.data.official)
     }
@@ -169,12 +175,23 @@ impl GlmTokenizer {
     }
 
     /// Adds what tells the model to write: `[gMASK]` and `<sop>`, after `ids` for ChatGLM-6B, before
-    /// them for ChatGLM2-6B (official `build_inputs_with_special_tokens`).
+    /// them for ChatGLM2-6B (official `build_inputs_with_special_tokens`). In the first generation of ChatGLM-6B a
+    /// `[MASK]` or `[gMASK]` in `ids` is the blank that is written, so that none is added, and `</s>` ends a text that
+    /// goes on behind it.
     pub fn with_special_tokens(&self, mut ids: Vec<TokenId>) -> Vec<TokenId> {
-        let start = [self.data.special.gmask, self.data.special.sop];
-        match self.data.family {
-            Family::ChatGlm => ids.extend(start),
-            Family::ChatGlm2 => ids.splice(..0, start).for_each(drop),
+        let SpecialTokens {
+            mask, gmask, sop, ..
+        } = self.data.special;
+        let is_blank = |id: &TokenId| [mask, gmask].contains(id);
+        match (self.data.family, self.data.special.end_of_text) {
+            (Family::ChatGlm2, _) => ids.splice(..0, [gmask, sop]).for_each(drop),
+            (_, Some(end_of_text)) if ids.iter().any(is_blank) => {
+                if !ids.last().is_some_and(is_blank) {
+                    ids.push(end_of_text);
+                }
+                ids.push(sop);
+            }
+            _ => ids.extend([gmask, sop]),
         }
         ids
     }
@@ -267,10 +284,11 @@ impl GlmTokenizer {
     /// The piece of an id as the model file writes it (`▁` for a space, `<0x41>` for a byte); none outside
     /// the vocabulary.
     pub fn id_to_piece(&self, id: TokenId) -> Option<&str> {
+        let index = id.checked_sub(self.data.family.id_offset())?;
         self.data
             .pipeline
             .vocabulary
-            .piece(id)
+            .piece(index)
             .or_else(|| self.data.special.added_name(id))
     }
 
@@ -293,6 +311,13 @@ impl TokenizerData {
     fn encode_text(&self, text: &str, ids: &mut Vec<TokenId>) {
         match self.family {
             Family::ChatGlm => self.pipeline.encode(&whitespace::to_symbols(text), ids),
+            Family::ChatGlmFirstGeneration => {
+                let start = ids.len();
+                self.pipeline.encode(&whitespace::to_symbols(text), ids);
+                for id in &mut ids[start..] {
+                    *id += self.family.id_offset();
+                }
+            }
             Family::ChatGlm2 => self.pipeline.encode(text, ids),
         }
     }
@@ -313,7 +338,12 @@ impl TokenizerData {
         let special = &self.special;
         match self.family {
             // Pads are filtered out before decoding, so they do not even end a run of bytes.
-            Family::ChatGlm if id == special.pad => None,
+            Family::ChatGlm | Family::ChatGlmFirstGeneration if id == special.pad => None,
+            // Image tokens are filtered out too.
+            Family::ChatGlmFirstGeneration => {
+                let index = id.checked_sub(self.family.id_offset())?;
+                self.pipeline.vocabulary.meaning(index)
+            }
             Family::ChatGlm
                 if skip_special_tokens && self.official.iter().any(|&(_, token)| token == id) =>
             {

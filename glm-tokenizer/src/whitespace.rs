@@ -15,6 +15,12 @@ const BLANK_END: &str = "|>";
 /// Longest run of spaces with a token of its own.
 const MAX_BLANK: usize = 80;
 
+/// The symbols with a piece of their own in ChatGLM-6B's vocabulary, `<n>` aside, which is no addition to it.
+pub(crate) fn symbols() -> impl Iterator<Item = String> {
+    let blanks = (2..=MAX_BLANK).map(|blanks| format!("{BLANK_START}{blanks}{BLANK_END}"));
+    std::iter::once(TAB.to_owned()).chain(blanks)
+}
+
 /// Replaces white space by its symbols.
 pub(crate) fn to_symbols(text: &str) -> Cow<'_, str> {
     if !text.contains(['\n', '\t']) && !text.contains("  ") {

@@ -14,25 +14,32 @@ const RAW: DecodeOptions = DecodeOptions {
     clean_up_tokenization_spaces: false,
 };
 
+const CHATGLM_PIECES: [(&str, f32); 15] = [
+    ("▁", -2.0),
+    ("▁a", -3.0),
+    ("a", -4.0),
+    ("aa", -5.0),
+    ("b", -4.5),
+    ("ab", -6.0),
+    ("▁hello", -7.0),
+    ("你", -8.0),
+    ("你好", -9.0),
+    (".", -5.0),
+    ("<", -9.0),
+    ("n", -9.0),
+    (">", -9.0),
+    ("'", -9.0),
+    ("t", -9.0),
+];
+
 fn chatglm() -> GlmTokenizer {
-    let pieces = [
-        ("▁", -2.0),
-        ("▁a", -3.0),
-        ("a", -4.0),
-        ("aa", -5.0),
-        ("b", -4.5),
-        ("ab", -6.0),
-        ("▁hello", -7.0),
-        ("你", -8.0),
-        ("你好", -9.0),
-        (".", -5.0),
-        ("<", -9.0),
-        ("n", -9.0),
-        (">", -9.0),
-        ("'", -9.0),
-        ("t", -9.0),
-    ];
-    GlmTokenizer::from_bytes("small", &model_file::chatglm(&pieces, &[])).unwrap()
+    let model = model_file::chatglm(&CHATGLM_PIECES, &[]);
+    GlmTokenizer::from_bytes("small", &model).unwrap()
+}
+
+fn first_generation() -> GlmTokenizer {
+    let model = model_file::chatglm_first_generation(&CHATGLM_PIECES);
+    GlmTokenizer::from_bytes("small", &model).unwrap()
 }
 
 fn chatglm2(dummy_prefix: bool) -> GlmTokenizer {
@@ -42,8 +49,13 @@ fn chatglm2(dummy_prefix: bool) -> GlmTokenizer {
     GlmTokenizer::from_bytes("small", &model_file::chatglm2(&pieces, dummy_prefix)).unwrap()
 }
 
-fn all() -> [GlmTokenizer; 3] {
-    [chatglm(), chatglm2(true), chatglm2(false)]
+fn all() -> [GlmTokenizer; 4] {
+    [
+        chatglm(),
+        first_generation(),
+        chatglm2(true),
+        chatglm2(false),
+    ]
 }
 
 #[test]
@@ -224,6 +236,49 @@ fn special_tokens_stand_where_the_family_puts_them() {
     );
 }
 
+/// The same ids behind the image tokens, whoever stores the special pieces.
+#[test]
+fn the_first_generation_has_higher_ids() {
+    let (first, second) = (first_generation(), chatglm());
+    assert_eq!(first.family(), Family::ChatGlmFirstGeneration);
+    for text in ["a hello\n你好  界 .", "a\t<|blank_3|> [MASK]b", "</s>", ""] {
+        let shifted: Vec<_> = second.encode(text).iter().map(|id| id + 20_000).collect();
+        assert_eq!(first.encode(text), shifted);
+        assert_eq!(
+            first.decode(&shifted, DecodeOptions::default()),
+            first.decode(&shifted, RAW)
+        );
+        assert_eq!(
+            first.decode(&shifted, RAW),
+            second.decode(&second.encode(text), RAW)
+        );
+    }
+    assert_eq!(first.decode(&[0, 19_999], RAW), "");
+    assert_eq!(first.id_to_piece(19_999), None);
+}
+
+/// A blank in the text takes the place of `[gMASK]`, and `</s>` ends what goes on behind it.
+#[test]
+fn the_first_generation_fills_the_blank_of_the_text() {
+    let tokenizer = first_generation();
+    let special = tokenizer.special_tokens().clone();
+    let end_of_text = tokenizer.encode_official("</s>")[0];
+    for blank in [special.mask, special.gmask] {
+        assert_eq!(
+            tokenizer.with_special_tokens(vec![20_007, blank]),
+            [20_007, blank, special.sop]
+        );
+        assert_eq!(
+            tokenizer.with_special_tokens(vec![blank, 20_007]),
+            [blank, 20_007, end_of_text, special.sop]
+        );
+    }
+    assert_eq!(
+        tokenizer.with_special_tokens(vec![20_007]),
+        [20_007, special.gmask, special.sop]
+    );
+}
+
 #[test]
 fn batches_are_padded_on_the_left() {
     let tokenizer = chatglm();
@@ -380,6 +435,9 @@ proptest! {
     ) {
         let options = DecodeOptions { skip_special_tokens, clean_up_tokenization_spaces };
         for tokenizer in all() {
+            // The first piece is <unk>.
+            let first = tokenizer.special_tokens().unk;
+            let ids: Vec<_> = ids.iter().map(|id| id + first).collect();
             let mut decoder = tokenizer.stream_decoder_with(options);
             let mut streamed: String = ids.iter().map(|&id| decoder.push(id)).collect();
             streamed.push_str(&decoder.finish());

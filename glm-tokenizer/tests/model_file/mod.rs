@@ -72,8 +72,8 @@ pub(crate) fn normalizer_spec(
         .varint(4, remove_extra_whitespaces.into())
 }
 
-/// The pieces every ChatGLM-6B file has, in its order, then `pieces`.
-pub(crate) fn chatglm_pieces(pieces: &[(&str, f32)]) -> Message {
+/// The pieces that files of ChatGLM-6B's first generation have, `pieces` among them.
+pub(crate) fn first_generation_pieces(pieces: &[(&str, f32)]) -> Message {
     let mut model = Message::default().piece("<unk>", 0.0, UNKNOWN);
     for control in ["<s>", "</s>", "<pad>"] {
         model = model.piece(control, 0.0, CONTROL);
@@ -82,6 +82,12 @@ pub(crate) fn chatglm_pieces(pieces: &[(&str, f32)]) -> Message {
     for (text, score) in pieces {
         model = model.piece(text, *score, NORMAL);
     }
+    model
+}
+
+/// The pieces that ChatGLM-6B files have, in their order, `pieces` among them.
+pub(crate) fn chatglm_pieces(pieces: &[(&str, f32)]) -> Message {
+    let mut model = first_generation_pieces(pieces);
     for control in ["[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>"] {
         model = model.piece(control, 0.0, CONTROL);
     }
@@ -104,6 +110,14 @@ pub(crate) fn chatglm(pieces: &[(&str, f32)], charsmap: &[u8]) -> Vec<u8> {
     chatglm_pieces(pieces)
         .bytes(2, &trainer_spec(UNIGRAM, true).0)
         .bytes(3, &normalizer_spec(charsmap, true, true).0)
+        .0
+}
+
+/// A file of ChatGLM-6B's first generation, whose tokenizer adds the special pieces itself.
+pub(crate) fn chatglm_first_generation(pieces: &[(&str, f32)]) -> Vec<u8> {
+    first_generation_pieces(pieces)
+        .bytes(2, &trainer_spec(UNIGRAM, false).0)
+        .bytes(3, &normalizer_spec(&[], true, true).0)
         .0
 }
 
