@@ -1,11 +1,15 @@
 //! What can go wrong between a checkpoint folder and an answer, each with the file, the tensor or the
 //! option at fault and, where there is one, the remedy.
 
+mod mix;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{CACHE_DIR_VARIABLE, Precision};
+
+pub use mix::Mix;
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -77,6 +81,28 @@ pub enum Error {
         path: PathBuf,
         /// The call or construct that was refused.
         reason: String,
+    },
+    /// Files that are not of one checkpoint.
+    #[error("{}: {mix}", together(path, other))]
+    Mixed {
+        /// What does not fit together.
+        mix: Mix,
+        /// The configuration file.
+        path: PathBuf,
+        /// The other file: the same one when it contradicts itself.
+        other: PathBuf,
+    },
+    /// The tokenizer that was given does not belong to the model.
+    #[error(
+        "the tokenizer does not belong to this model: its {token} is {found}, the model's is {expected}; load both from one folder"
+    )]
+    OtherTokenizer {
+        /// The token whose ids differ.
+        token: &'static str,
+        /// Its id in the model's configuration.
+        expected: usize,
+        /// Its id in the tokenizer.
+        found: usize,
     },
     /// A tensor that the model needs is not in the checkpoint.
     #[error("tensor `{tensor}` is missing in {}", path.display())]
@@ -297,6 +323,18 @@ impl Error {
 /// " (layer 3)" or nothing.
 fn in_layer(layer: Option<usize>) -> String {
     layer.map_or_else(String::new, |layer| format!(" (layer {layer})"))
+}
+
+/// One file that contradicts itself, or two files.
+fn together(path: &Path, other: &Path) -> String {
+    match path == other {
+        true => format!("{} contradicts itself", path.display()),
+        false => format!(
+            "{} and {} do not belong together",
+            path.display(),
+            other.display()
+        ),
+    }
 }
 
 /// Bytes as decimal gigabytes; precise enough to print.

@@ -17,7 +17,7 @@ mod quantize;
 pub mod random_model;
 
 pub use checkpoint::{LoadOptions, LoadProgress, Precision, load};
-pub use error::{Error, Result};
+pub use error::{Error, Mix, Result};
 pub use generate::GenerationOptions;
 pub use glm_backends::{DeviceName, cpu::CpuLevel, set_cpu_threads};
 pub use glm_tokenizer::{GlmTokenizer, TokenId};

@@ -5,12 +5,13 @@ use burn::tensor::{Device, Int, Tensor, TensorData, s};
 use crate::{
     attention_mask::AttentionMask,
     chatglm::{ChatGlm, Stage},
-    config::{ChatGlmConfig, ModelConfig},
+    config::{ChatGlmConfig, ModelConfig, PositionRules},
     error::{Error, Result},
     kv_cache::KvCache,
     numerics::Numerics,
     prefix_lm::{PrefixLm, TokenId},
 };
+use glm_tokenizer::GlmTokenizer;
 
 /// A loaded model. Cheap to clone (the weights are shared), `Send` and `Sync`: one model serves any number of
 /// conversations, each with a [`DecodeState`] of its own.
@@ -106,6 +107,13 @@ impl Model {
     pub fn with_numerics(mut self, numerics: Numerics) -> Self {
         self.network.set_activations(numerics.activations);
         self.numerics = numerics;
+        self
+    }
+
+    /// The same model with other rules for positions; those of the checkpoint are in its configuration.
+    #[must_use]
+    pub fn with_position_rules(mut self, rules: PositionRules) -> Self {
+        self.config.position_rules = rules;
         self
     }
 
@@ -351,6 +359,30 @@ impl Model {
             cache,
             |_, _| {},
         )
+    }
+
+    /// Whether `tokenizer` makes this model's ids.
+    ///
+    /// # Errors
+    /// [`Error::OtherTokenizer`] for one of another model or generation, whose ids would mean something else.
+    pub fn check_tokenizer(&self, tokenizer: &GlmTokenizer) -> Result<()> {
+        let special = tokenizer.special_tokens();
+        for (token, expected, found) in [
+            ("<sop>", self.config.bos_token_id, special.sop),
+            ("end of a reply", self.config.eos_token_id, special.eos),
+            ("[gMASK]", self.config.gmask_token_id, special.gmask),
+            ("[MASK]", self.config.mask_token_id, special.mask),
+        ] {
+            let found = found as usize;
+            if found != expected {
+                return Err(Error::OtherTokenizer {
+                    token,
+                    expected,
+                    found,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn check_ids(&self, ids: &[TokenId]) -> Result<()> {

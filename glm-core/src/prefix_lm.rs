@@ -10,7 +10,7 @@
 
 use crate::{
     attention_mask::Span,
-    config::ChatGlmConfig,
+    config::{ChatGlmConfig, PositionRules},
     error::{Error, Result},
 };
 
@@ -20,18 +20,20 @@ pub use glm_tokenizer::TokenId;
 /// Positions and mask of one sequence, found from its prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrefixLm {
-    /// Number of tokens before the first `<sop>`: seen by every query.
+    /// Number of tokens before the first `<sop>`.
     context_length: usize,
+    /// Number of tokens that every query sees: `context_length` but for [`PositionRules::Early`].
+    seen_by_all: usize,
     /// Index of the blank that is being filled.
     mask_position: usize,
-    /// The blank is `[gMASK]`.
-    uses_gmask: bool,
+    /// Whether tokens from `<sop>` on stand where the blank stands, when they are read with the prompt.
+    answer_at_mask: bool,
     two_dimensional: bool,
 }
 
 impl PrefixLm {
     /// Reads the prompt: where `<sop>` is, and which blank it fills. With `[gMASK]` and `[MASK]` both present the
-    /// first `[gMASK]` counts, as in the official model.
+    /// first `[gMASK]` counts, and in the first generation the first `[MASK]`, as in the official models.
     ///
     /// # Errors
     /// [`Error::Prompt`] for a prompt without `<sop>`, or without a blank.
@@ -43,51 +45,47 @@ impl PrefixLm {
         };
         let context_length =
             find(config.bos_token_id).ok_or_else(|| missing("<sop> where the answer starts"))?;
-        let gmask = find(config.gmask_token_id);
-        let mask_position = gmask
-            .or_else(|| find(config.mask_token_id))
+        let rules = config.position_rules;
+        let (mask, gmask) = (find(config.mask_token_id), find(config.gmask_token_id));
+        let uses_gmask = match rules {
+            PositionRules::SecondGeneration => gmask.is_some(),
+            PositionRules::Early | PositionRules::Late => mask.is_none(),
+        };
+        let mask_position = if uses_gmask { gmask } else { mask }
             .ok_or_else(|| missing("[gMASK] or [MASK], the blank to fill"))?;
+        let two_dimensional = config.position_encoding_2d;
         Ok(Self {
             context_length,
+            seen_by_all: match rules {
+                PositionRules::Early => input_ids.len() - 1,
+                PositionRules::Late | PositionRules::SecondGeneration => context_length,
+            },
             mask_position,
-            uses_gmask: gmask.is_some(),
-            two_dimensional: config.position_encoding_2d,
+            answer_at_mask: !uses_gmask || two_dimensional && rules != PositionRules::Early,
+            two_dimensional,
         })
     }
 
     /// Position ids of the first `len` tokens of the sequence: `[position, block position]`, or `[position]` for a
     /// model without 2-D positions.
     pub fn position_ids(&self, len: usize) -> Vec<Vec<usize>> {
-        let answer = |index: usize| index >= self.context_length;
+        let position = |index| match index >= self.context_length && self.answer_at_mask {
+            true => self.mask_position,
+            false => index,
+        };
+        let block_position = |index: usize| (index + 1).saturating_sub(self.context_length);
+        let mut positions = vec![(0..len).map(position).collect()];
         if self.two_dimensional {
-            let position = |i| if answer(i) { self.mask_position } else { i };
-            let block_position = |i| {
-                if answer(i) {
-                    i - self.context_length + 1
-                } else {
-                    0
-                }
-            };
-            vec![
-                (0..len).map(position).collect(),
-                (0..len).map(block_position).collect(),
-            ]
-        } else {
-            let position = |i| {
-                if answer(i) && !self.uses_gmask {
-                    self.mask_position
-                } else {
-                    i
-                }
-            };
-            vec![(0..len).map(position).collect()]
+            positions.push((0..len).map(block_position).collect());
         }
+        positions
     }
 
     /// Position ids of one decoded token, the last of `len`.
     ///
-    /// Without 2-D positions the official code gives every decoded token the blank's position, also with `[gMASK]`,
-    /// where [`PrefixLm::position_ids`] counts on: there cached decoding differs from a full forward, officially.
+    /// The official code gives every decoded token the blank's position, also where [`PrefixLm::position_ids`] counts on
+    /// behind `[gMASK]`: without 2-D positions and with [`PositionRules::Early`] cached decoding differs from a full
+    /// forward, officially.
     pub fn decode_position_ids(&self, len: usize) -> Vec<usize> {
         if self.two_dimensional {
             vec![self.mask_position, len - self.context_length]
@@ -100,7 +98,7 @@ impl PrefixLm {
     pub fn span(&self, pads: usize) -> Span {
         Span {
             first: pads,
-            context: pads + self.context_length,
+            context: pads + self.seen_by_all,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The tokenizer of one model: the family's rules around the SentencePiece pipeline.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clean_up::clean_up;
@@ -56,6 +56,13 @@ impl Default for DecodeOptions {
 }
 
 impl GlmTokenizer {
+    /// The SentencePiece file of a checkpoint folder, if it has one: `ice_text.model`, else `tokenizer.model`.
+    pub fn file_in(dir: impl AsRef<Path>) -> Option<PathBuf> {
+        let dir = dir.as_ref();
+        let files = MODEL_FILES.iter().map(|name| dir.join(name));
+        files.into_iter().find(|file| file.exists())
+    }
+
     /// Reads the SentencePiece file of a checkpoint folder: `ice_text.model` or, if that is not there,
     /// `tokenizer.model`. Nothing else in the folder is needed or read, and nothing is executed.
     ///
@@ -63,11 +70,8 @@ impl GlmTokenizer {
     /// [`Error::NotFound`] if the folder has neither file, otherwise as [`from_file`](Self::from_file).
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
-        for name in MODEL_FILES {
-            match Self::from_file(dir.join(name)) {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-                result => return result,
-            }
+        if let Some(file) = Self::file_in(dir) {
+            return Self::from_file(file);
         }
         // A missing folder is another mistake than a missing file.
         match std::fs::read_dir(dir) {
@@ -85,22 +89,7 @@ impl GlmTokenizer {
     /// [`Error::Io`] if it cannot be read, otherwise as [`from_bytes`](Self::from_bytes).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let io_error = |source| Error::Io {
-            path: path.into(),
-            source,
-        };
-        let size = std::fs::metadata(path).map_err(io_error)?.len();
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        // Before reading: the wrong file may well be a shard of ten gigabytes.
-        if size > sentencepiece_file::MAX_FILE_BYTES {
-            return Err(Error::LimitExceeded {
-                file: path.display().to_string(),
-                what: "the file size in bytes",
-                found: size,
-                limit: sentencepiece_file::MAX_FILE_BYTES,
-            });
-        }
-        let bytes = std::fs::read(path).map_err(io_error)?;
+        let bytes = read(path)?;
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 
@@ -110,15 +99,10 @@ impl GlmTokenizer {
     /// Every other variant of [`Error`]: the bytes may come from anywhere.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Error> {
         let mut model = SentencePieceFile::parse(name, bytes)?;
-        let family = match model.algorithm {
-            Algorithm::Bpe => Family::ChatGlm2,
-            Algorithm::Unigram if first_generation::is_first_generation(&model) => {
-                first_generation::complete(&mut model);
-                Family::ChatGlmFirstGeneration
-            }
-            // The special pieces are checked below.
-            Algorithm::Unigram => Family::ChatGlm,
-        };
+        let family = Family::of(&model);
+        if family == Family::ChatGlmFirstGeneration {
+            first_generation::complete(&mut model);
+        }
         let pipeline = Pipeline::new(name, model)?;
         let special = SpecialTokens::find(name, family, &pipeline.vocabulary)?;
         Ok(Self {
@@ -299,6 +283,49 @@ impl GlmTokenizer {
             .filter_map(|id| self.id_to_piece(id))
             .map(str::to_owned)
             .collect()
+    }
+}
+
+/// The bytes of a SentencePiece file, if it is not too large to be one.
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let io_error = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let size = std::fs::metadata(path).map_err(io_error)?.len();
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    // Before reading: the wrong file may well be a shard of ten gigabytes.
+    if size > sentencepiece_file::MAX_FILE_BYTES {
+        return Err(Error::LimitExceeded {
+            file: path.display().to_string(),
+            what: "the file size in bytes",
+            found: size,
+            limit: sentencepiece_file::MAX_FILE_BYTES,
+        });
+    }
+    std::fs::read(path).map_err(io_error)
+}
+
+impl Family {
+    /// The family of a SentencePiece file: a quicker look than to make a tokenizer of it.
+    ///
+    /// # Errors
+    /// As [`GlmTokenizer::from_file`], of those that the list of pieces shows.
+    pub fn of_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let model = SentencePieceFile::parse(&path.display().to_string(), &read(path)?)?;
+        Ok(Self::of(&model))
+    }
+
+    /// Special pieces that ChatGLM-6B lacks are an error when the tokenizer is made.
+    fn of(model: &SentencePieceFile) -> Self {
+        match model.algorithm {
+            Algorithm::Bpe => Self::ChatGlm2,
+            Algorithm::Unigram if first_generation::is_first_generation(model) => {
+                Self::ChatGlmFirstGeneration
+            }
+            Algorithm::Unigram => Self::ChatGlm,
+        }
     }
 }
 

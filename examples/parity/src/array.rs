@@ -38,6 +38,33 @@ impl<T: Clone> Array<T> {
         })
     }
 
+    /// These columns of a matrix; `None` for another number of axes, and outside the matrix.
+    pub(crate) fn columns(&self, columns: &[usize]) -> Option<Self> {
+        let &[rows, width] = self.shape.as_slice() else {
+            return None;
+        };
+        let mut values = Vec::with_capacity(rows * columns.len());
+        for row in self.values.chunks(width.max(1)) {
+            for &column in columns {
+                values.push(row.get(column)?.clone());
+            }
+        }
+        Some(Self {
+            shape: vec![rows, columns.len()],
+            values,
+        })
+    }
+
+    /// The last `rows` of a matrix; all when it has no more.
+    pub(crate) fn last_rows(mut self, rows: usize) -> Self {
+        if let &[all, width] = self.shape.as_slice() {
+            let rest = all.saturating_sub(rows);
+            self.values.drain(..rest * width);
+            self.shape = vec![all - rest, width];
+        }
+        self
+    }
+
     /// The same values without an outermost axis of length one, where there is one.
     pub(crate) fn without_batch(mut self) -> Self {
         if self.shape.first() == Some(&1) {
@@ -100,6 +127,24 @@ mod tests {
         assert_eq!(array.get(2, 0), None);
         assert_eq!(array.get(0, 4), None);
         assert_eq!(Array::vector(vec![1]).get(0, 0), None);
+    }
+
+    #[test]
+    fn columns_and_last_rows_of_a_matrix() {
+        let matrix = Array {
+            shape: vec![2, 3],
+            values: (0..6).collect::<Vec<i64>>(),
+        };
+        let columns = matrix.columns(&[2, 0]).unwrap();
+        assert_eq!(
+            (columns.shape, columns.values),
+            (vec![2, 2], vec![2, 0, 5, 3])
+        );
+        assert_eq!(matrix.columns(&[3]), None);
+        assert_eq!(Array::vector(vec![1]).columns(&[0]), None);
+        let last = matrix.clone().last_rows(1);
+        assert_eq!((last.shape, last.values), (vec![1, 3], vec![3, 4, 5]));
+        assert_eq!(matrix.clone().last_rows(5), matrix);
     }
 
     #[test]

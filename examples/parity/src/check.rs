@@ -220,6 +220,8 @@ fn shape_mismatch<T>(found: &Array<T>, expected: &Array<T>) -> Option<Outcome> {
 /// Takes the checks of one folder and shows each as it comes.
 pub(crate) struct Recorder<'a> {
     pub(crate) weights: Option<WeightFormat>,
+    /// The set of expectations that is being compared, before every name.
+    pub(crate) set: Option<String>,
     /// For hidden states and logits.
     pub(crate) activations: Tolerance,
     checks: Vec<Check>,
@@ -230,6 +232,7 @@ impl<'a> Recorder<'a> {
     pub(crate) fn new(activations: Tolerance, show: &'a mut dyn FnMut(&Check)) -> Self {
         Self {
             weights: None,
+            set: None,
             activations,
             checks: Vec::new(),
             show,
@@ -244,7 +247,10 @@ impl<'a> Recorder<'a> {
     ) {
         let check = Check {
             weights: self.weights,
-            name: name.into(),
+            name: match &self.set {
+                Some(set) => format!("{set}.{}", name.into()),
+                None => name.into(),
+            },
             quantity: quantity.into(),
             outcome,
         };

@@ -6,9 +6,10 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
-use glm_core::checkpoint::{CheckpointFiles, WeightDType};
+use glm_core::checkpoint::{CheckpointFiles, TensorInfo, WeightDType};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -24,8 +25,18 @@ pub const MAX_JSON_BYTES: u64 = 1 << 28;
 /// Tensors under this name show what the official code does *not* compute.
 const DIAGNOSTIC: &str = "diagnostic.";
 
-/// The expectations of one folder. Remembers which tensors were looked at.
+/// The only columns of the logits that a set of a large vocabulary holds.
+const LOGITS_COLUMNS: &str = "logits_columns";
+
+/// The expectations of one folder, or one set of them. Remembers which tensors were looked at.
+#[derive(Clone)]
 pub(crate) struct Expected {
+    files: Rc<Files>,
+    /// Tensors called `{set}.NAME`, and entries of `expected.json` with this `set`, come first.
+    set: Option<String>,
+}
+
+struct Files {
     json: PathBuf,
     document: Map<String, Value>,
     tensors: CheckpointFiles,
@@ -74,42 +85,87 @@ impl Expected {
             .map(|info| info.name.clone())
             .filter(|name| !name.starts_with(DIAGNOSTIC))
             .collect();
-        Ok(Self {
+        let files = Files {
             json: dir.join("expected.json"),
             document,
             tensors,
             unread: RefCell::new(unread),
+        };
+        Ok(Self {
+            files: Rc::new(files),
+            set: None,
         })
     }
 
-    /// A part of `expected.json`; its default when the key is absent.
-    pub(crate) fn json<T: DeserializeOwned + Default>(&self, key: &str) -> Result<T> {
-        match self.document.get(key) {
-            None => Ok(T::default()),
-            Some(value) => {
-                T::deserialize(value).map_err(|error| self.malformed(format!("`{key}`: {error}")))
-            }
+    /// The sets that the folder holds, for checkpoints whose official code gave different results over time.
+    pub(crate) fn sets(&self) -> BTreeSet<String> {
+        let entries = self.files.document.get("single").and_then(Value::as_array);
+        entries
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.get("set")?.as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// The same expectations, those of one set first.
+    pub(crate) fn of_set(&self, set: &str) -> Self {
+        Self {
+            files: Rc::clone(&self.files),
+            set: Some(set.to_owned()),
         }
+    }
+
+    /// A part of `expected.json`, without what is of another set; its default when the key is absent.
+    pub(crate) fn json<T: DeserializeOwned + Default>(&self, key: &str) -> Result<T> {
+        let of_other_set = |value: &Value| match (&self.set, value.get("set")) {
+            (Some(set), Some(other)) => other.as_str() != Some(set),
+            _ => false,
+        };
+        let mut value = match self.files.document.get(key) {
+            None => return Ok(T::default()),
+            Some(value) if of_other_set(value) => return Ok(T::default()),
+            Some(value) => value.clone(),
+        };
+        if let Value::Array(entries) = &mut value {
+            entries.retain(|entry| !of_other_set(entry));
+        }
+        T::deserialize(value).map_err(|error| self.malformed(format!("`{key}`: {error}")))
+    }
+
+    /// The tensor that `name` means: that of the set, if there is one.
+    fn info(&self, name: &str) -> Option<&TensorInfo> {
+        let tensors = &self.files.tensors;
+        let of_set = self.set.as_ref().map(|set| format!("{set}.{name}"));
+        of_set
+            .and_then(|name| tensors.get(&name))
+            .or_else(|| tensors.get(name))
     }
 
     /// An error about `expected.json`.
     pub(crate) fn malformed(&self, reason: impl Into<String>) -> Error {
         Error::Malformed {
-            path: self.json.clone(),
+            path: self.files.json.clone(),
             reason: reason.into(),
         }
     }
 
     /// Whether there is a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.tensors.get(name).is_some()
+        self.info(name).is_some()
     }
 
     /// The names of all tensors that start with `prefix`, without it.
     pub(crate) fn names_under(&self, prefix: &str) -> Vec<&str> {
-        self.tensors
+        let without_set = |name| match &self.set {
+            Some(set) => str::strip_prefix(name, set.as_str())
+                .and_then(|name| name.strip_prefix('.'))
+                .unwrap_or(name),
+            None => name,
+        };
+        self.files
+            .tensors
             .tensors()
-            .filter_map(|info| info.name.strip_prefix(prefix))
+            .filter_map(|info| without_set(&info.name).strip_prefix(prefix))
             .collect()
     }
 
@@ -135,6 +191,25 @@ impl Expected {
             shape: bytes.shape,
             values,
         })
+    }
+
+    /// Of logits `[rows, vocab_size]`, those that `wanted` holds: all, or the columns that the folder names and the
+    /// last rows.
+    pub(crate) fn recorded_logits(
+        &self,
+        found: Array<f32>,
+        wanted: &Array<f32>,
+    ) -> Result<Array<f32>> {
+        if !self.has(LOGITS_COLUMNS) {
+            return Ok(found);
+        }
+        let columns = self.integers(LOGITS_COLUMNS)?.values;
+        let columns = columns.iter().map(|&column| usize::try_from(column).ok());
+        let columns: Option<Vec<usize>> = columns.collect();
+        found
+            .columns(&columns.unwrap_or_default())
+            .map(|found| found.last_rows(wanted.shape.first().copied().unwrap_or(0)))
+            .ok_or_else(|| self.wrong_tensor(LOGITS_COLUMNS, "columns of the logits", "others"))
     }
 
     /// A tensor of i64, i8 or u8.
@@ -179,15 +254,15 @@ impl Expected {
 
     /// A tensor as it is stored: its type, and bytes with the shape of its elements.
     pub(crate) fn bytes(&self, name: &str) -> Result<(WeightDType, Array<u8>)> {
-        let values = self.tensors.read(name)?;
+        let files = &self.files;
         let info = self
-            .tensors
-            .get(name)
+            .info(name)
             .ok_or_else(|| glm_core::Error::MissingTensor {
-                path: self.tensors.path().to_path_buf(),
+                path: files.tensors.path().to_path_buf(),
                 tensor: name.to_owned(),
             })?;
-        self.unread.borrow_mut().remove(name);
+        let values = files.tensors.read(&info.name)?;
+        files.unread.borrow_mut().remove(&info.name);
         Ok((
             info.dtype,
             Array {
@@ -204,7 +279,7 @@ impl Expected {
         found: impl ToString,
     ) -> Error {
         Error::Tensor {
-            path: self.tensors.path().to_path_buf(),
+            path: self.files.tensors.path().to_path_buf(),
             tensor: name.to_owned(),
             expected: expected.to_string(),
             found: found.to_string(),
@@ -218,20 +293,21 @@ impl Expected {
         if listed.is_empty() {
             return Ok(());
         }
-        let wrong = listed
-            .iter()
-            .find_map(|(name, (dtype, shape))| match self.tensors.get(name) {
-                None => Some(format!(
-                    "expected.json lists `{name}`, which expected.safetensors lacks"
-                )),
-                Some(info) if info.dtype.to_string() != *dtype || info.shape != *shape => {
-                    Some(format!(
-                        "`{name}` is {} {:?}, but expected.json says {dtype} {shape:?}",
-                        info.dtype, info.shape
-                    ))
-                }
-                Some(_) => None,
-            });
+        let wrong =
+            listed.iter().find_map(
+                |(name, (dtype, shape))| match self.files.tensors.get(name) {
+                    None => Some(format!(
+                        "expected.json lists `{name}`, which expected.safetensors lacks"
+                    )),
+                    Some(info) if info.dtype.to_string() != *dtype || info.shape != *shape => {
+                        Some(format!(
+                            "`{name}` is {} {:?}, but expected.json says {dtype} {shape:?}",
+                            info.dtype, info.shape
+                        ))
+                    }
+                    Some(_) => None,
+                },
+            );
         let outcome = wrong.map_or(
             Outcome::Equal {
                 values: listed.len(),
@@ -248,7 +324,7 @@ impl Expected {
 
     /// The tensors that nothing has looked at, in the order of their names.
     pub(crate) fn unread(&self) -> Vec<String> {
-        self.unread.borrow().iter().cloned().collect()
+        self.files.unread.borrow().iter().cloned().collect()
     }
 }
 

@@ -95,7 +95,7 @@ fn pad_lengths(expected: &Expected, case: &Case, arguments: &Arguments) -> Resul
     }
     if expected.has("batch.input_ids") {
         let batch = expected.integers("batch.input_ids")?.values;
-        let Batch { pad_lengths } = expected.json("batch")?;
+        let Batch { pad_lengths, .. } = expected.json("batch")?;
         let ids = case.input_ids.iter().flatten().map(|&id| i64::from(id));
         if pad_lengths.len() == case.input_ids.len() && ids.eq(batch) {
             return Ok(pad_lengths);

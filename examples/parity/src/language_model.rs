@@ -16,28 +16,56 @@ use crate::{
 };
 
 /// An entry of `single` or `incremental` in `expected.json`.
-#[derive(Deserialize)]
-struct Entry {
+#[derive(Deserialize, Default)]
+pub(crate) struct Entry {
     index: usize,
     name: Option<String>,
+    /// Of `incremental`, where no tensor holds it.
+    pub(crate) prompt: Option<Vec<TokenId>>,
+    /// Of `single`: the ids of the highest last logits, highest first, and the logits.
+    #[serde(default)]
+    last_top10_ids: Vec<TokenId>,
+    #[serde(default)]
+    last_top10_logits: Vec<f32>,
+    /// Of `single`: ln Σ exp of the last logits.
+    last_logsumexp: Option<f32>,
+}
+
+impl Entry {
+    /// The tensors of this entry begin with it.
+    pub(crate) fn prefix(&self, group: &str) -> String {
+        format!("{group}.{}.", self.index)
+    }
+
+    /// What `expected.json` calls it, for people.
+    pub(crate) fn label(&self) -> String {
+        let name = self.name.as_ref();
+        name.map_or_else(String::new, |name| format!(" [{name}]"))
+    }
 }
 
 /// `batch` in `expected.json`.
 #[derive(Deserialize, Default)]
 pub(crate) struct Batch {
     /// Number of pads on the left of each row.
+    #[serde(default)]
     pub(crate) pad_lengths: Vec<usize>,
+    /// The rows without them, in place of `pad_lengths`.
+    #[serde(default)]
+    prompts: Vec<Vec<TokenId>>,
 }
 
 /// Runs every check but generation.
 pub(crate) fn check(model: &Model, expected: &Expected, recorder: &mut Recorder<'_>) -> Result<()> {
-    for (index, name) in entries(expected, "single")? {
-        let result = check_single(model, expected, index, &name, recorder);
-        recorder.record_refusal(&format!("single.{index}{name}"), result)?;
+    for entry in entries(expected, "single")? {
+        let result = check_single(model, expected, &entry, recorder);
+        let name = format!("single.{}{}", entry.index, entry.label());
+        recorder.record_refusal(&name, result)?;
     }
-    for (index, name) in entries(expected, "incremental")? {
-        let result = check_incremental(model, expected, index, &name, recorder);
-        recorder.record_refusal(&format!("incremental.{index}{name}"), result)?;
+    for entry in entries(expected, "incremental")? {
+        let result = check_incremental(model, expected, &entry, recorder);
+        let name = format!("incremental.{}{}", entry.index, entry.label());
+        recorder.record_refusal(&name, result)?;
     }
     if expected.has("batch.input_ids") {
         let result = check_batch(model, expected, recorder);
@@ -46,31 +74,31 @@ pub(crate) fn check(model: &Model, expected: &Expected, recorder: &mut Recorder<
     Ok(())
 }
 
-/// The indices that `expected.json` or `expected.safetensors` speaks of, each with its name in brackets.
-fn entries(expected: &Expected, group: &str) -> Result<Vec<(usize, String)>> {
-    let listed: Vec<Entry> = expected.json(group)?;
-    let mut indices = expected.indices(group);
-    indices.extend(listed.iter().map(|entry| entry.index));
-    let name = |index| {
-        let entry = listed.iter().find(|entry| entry.index == index);
-        let name = entry.and_then(|entry| entry.name.as_deref());
-        name.map_or_else(String::new, |name| format!(" [{name}]"))
-    };
-    Ok(indices
-        .into_iter()
-        .map(|index| (index, name(index)))
-        .collect())
+/// What `expected.json` or `expected.safetensors` speaks of, by index.
+fn entries(expected: &Expected, group: &str) -> Result<Vec<Entry>> {
+    let mut entries: Vec<Entry> = expected.json(group)?;
+    for index in expected.indices(group) {
+        if !entries.iter().any(|entry| entry.index == index) {
+            entries.push(Entry {
+                index,
+                ..Entry::default()
+            });
+        }
+    }
+    entries.sort_by_key(|entry| entry.index);
+    entries.dedup_by_key(|entry| entry.index);
+    Ok(entries)
 }
 
 /// `single.I.*`: one prompt, everything on the way.
 fn check_single(
     model: &Model,
     expected: &Expected,
-    index: usize,
-    name: &str,
+    entry: &Entry,
     recorder: &mut Recorder<'_>,
 ) -> Result<()> {
-    let prefix = format!("single.{index}.");
+    let prefix = entry.prefix("single");
+    let name = entry.label();
     let (ids, [_]) = expected.token_ids(&format!("{prefix}input_ids"))?;
     let rows = [ids.values.as_slice()];
     let layouts = model.layouts(&rows)?;
@@ -96,12 +124,17 @@ fn check_single(
     let logits = model.forward_observed(input, |stage, hidden_states| {
         stages.push((stage_name(stage), hidden_states.clone()));
     });
+    check_last(&floats(logits.clone())?.without_batch(), entry, recorder);
     stages.push(("logits".to_owned(), logits));
     for (stage, found) in &stages {
         let tensor = format!("{prefix}{stage}");
         if expected.has(&tensor) {
-            let found = floats(found.clone())?.without_batch();
-            let outcome = close(&found, &expected.floats(&tensor)?, recorder.activations);
+            let wanted = expected.floats(&tensor)?;
+            let mut found = floats(found.clone())?.without_batch();
+            if stage == "logits" {
+                found = expected.recorded_logits(found, &wanted)?;
+            }
+            let outcome = close(&found, &wanted, recorder.activations);
             recorder.record(format!("{tensor}{name}"), stage, outcome);
         }
     }
@@ -119,10 +152,46 @@ fn check_single(
     Ok(())
 }
 
+/// `last_top10_*` and `last_logsumexp` of `single`: the whole vocabulary behind the prompt.
+fn check_last(logits: &Array<f32>, entry: &Entry, recorder: &mut Recorder<'_>) {
+    let last = logits.clone().last_rows(1).values;
+    let tolerance = recorder.activations;
+    let mut record = |what: &str, outcome| {
+        let name = format!("{}{what}{}", entry.prefix("single"), entry.label());
+        recorder.record(name, what, outcome);
+    };
+    if !entry.last_top10_ids.is_empty() {
+        let mut ids: Vec<TokenId> = (0..).take(last.len()).collect();
+        ids.sort_by(|&a, &b| last[b as usize].total_cmp(&last[a as usize]));
+        ids.truncate(entry.last_top10_ids.len());
+        let logits = ids.iter().map(|&id| last[id as usize]).collect();
+        let wanted = Array::vector(entry.last_top10_ids.clone());
+        record("last_top10_ids", equal(&Array::vector(ids), &wanted));
+        let wanted = Array::vector(entry.last_top10_logits.clone());
+        let outcome = close(&Array::vector(logits), &wanted, tolerance);
+        record("last_top10_logits", outcome);
+    }
+    if let Some(wanted) = entry.last_logsumexp {
+        let sum: f64 = last.iter().map(|&logit| f64::from(logit).exp()).sum();
+        let found = Array::vector(vec![sum.ln() as f32]);
+        let outcome = close(&found, &Array::vector(vec![wanted]), tolerance);
+        record("last_logsumexp", outcome);
+    }
+}
+
 /// `batch.*` and `batch_ids_only.logits`: rows of different lengths, padded on the left.
 fn check_batch(model: &Model, expected: &Expected, recorder: &mut Recorder<'_>) -> Result<()> {
-    let Batch { pad_lengths } = expected.json("batch")?;
     let (padded, [batch, len]) = expected.token_ids("batch.input_ids")?;
+    let Batch {
+        mut pad_lengths,
+        prompts,
+    } = expected.json("batch")?;
+    if pad_lengths.is_empty() {
+        pad_lengths = prompts
+            .iter()
+            .map(|row| len.saturating_sub(row.len()))
+            .collect();
+    }
     let padded_rows: Vec<&[TokenId]> = padded.values.chunks(len.max(1)).collect();
     if pad_lengths.len() != batch
         || padded_rows.len() != batch
@@ -157,18 +226,24 @@ fn check_batch(model: &Model, expected: &Expected, recorder: &mut Recorder<'_>) 
         let wanted = expected.floats("batch.logits")?;
         let found = floats(model.forward_observed(input, |_, _| {}))?;
         for (row, (ids, &pads)) in rows.iter().zip(&pad_lengths).enumerate() {
-            let outcome = compare_row(&found, &wanted, row, pads, recorder.activations);
-            recorder.record(format!("batch.logits, row {row}"), "batch.logits", outcome);
-            let alone = forward(model, ids)?;
-            let outcome = match wanted.get(row, pads) {
-                Some(wanted) => close(&alone.without_batch(), &wanted, recorder.activations),
-                None => missing_row(row, &wanted),
+            // Sets of a large vocabulary hold the last rows only.
+            let first =
+                pads.saturating_sub(len - wanted.shape.get(1).map_or(0, |&rows| rows.min(len)));
+            let Some(wanted) = wanted.get(row, first) else {
+                let outcome = missing_row(row, &wanted);
+                recorder.record(format!("batch.logits, row {row}"), "batch.logits", outcome);
+                continue;
             };
-            recorder.record(
-                format!("batch.logits, row {row} alone"),
-                "batch.logits, each row alone",
-                outcome,
-            );
+            let alone = forward(model, ids)?.without_batch();
+            let together = found.get(row, pads).unwrap_or_else(|| found.clone());
+            for (found, how, quantity) in [
+                (together, "", "batch.logits"),
+                (alone, " alone", "batch.logits, each row alone"),
+            ] {
+                let found = expected.recorded_logits(found, &wanted)?;
+                let outcome = close(&found, &wanted, recorder.activations);
+                recorder.record(format!("batch.logits, row {row}{how}"), quantity, outcome);
+            }
         }
     }
     if expected.has("batch.incremental.tokens") {

@@ -16,9 +16,9 @@ mod torch_formats;
 use std::path::Path;
 
 use glm_core::{
-    DeviceName, LoadOptions, Numerics,
+    DeviceName, LoadOptions, Model, Numerics,
     checkpoint::{CheckpointFiles, WeightFormat},
-    config::ModelConfig,
+    config::{ModelConfig, PositionRules},
 };
 
 pub use check::{
@@ -174,13 +174,38 @@ fn check_checkpoint(
             .format(format)
             .load(dir)?
             .with_numerics(options.numerics());
-        language_model::check(&model, expected, recorder)?;
-        if !options.fast {
-            // Rounding moves choices that are close, and every later token with them.
-            generation::check(&model, expected, recorder)?;
+        let sets = expected.sets();
+        if sets.is_empty() {
+            check_model(&model, options, expected, recorder)?;
         }
+        for set in sets {
+            let rules = match set.as_str() {
+                "early" => PositionRules::Early,
+                "late" => PositionRules::Late,
+                _ => return Err(expected.malformed(format!("`set` is `{set}`, not early or late"))),
+            };
+            let model = model.clone().with_position_rules(rules);
+            recorder.set = Some(set.clone());
+            check_model(&model, options, &expected.of_set(&set), recorder)?;
+        }
+        recorder.set = None;
         let files = CheckpointFiles::open_with_format(dir, format)?;
         quantised_weights::check_checkpoint(&files, config, expected, recorder)?;
+    }
+    Ok(())
+}
+
+/// Everything that a loaded model computes.
+fn check_model(
+    model: &Model,
+    options: &Options,
+    expected: &Expected,
+    recorder: &mut Recorder<'_>,
+) -> Result<()> {
+    language_model::check(model, expected, recorder)?;
+    if !options.fast {
+        // Rounding moves choices that are close, and every later token with them.
+        generation::check(model, expected, recorder)?;
     }
     Ok(())
 }

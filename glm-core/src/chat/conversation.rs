@@ -83,8 +83,8 @@ impl Model {
     /// A history that no longer fits loses its oldest turns.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`] when the question alone does not fit, [`Error::InvalidOption`], and [`Error::Prompt`]
-    /// when the tokenizer is of another model.
+    /// [`Error::OtherTokenizer`], [`Error::InvalidOption`], and [`Error::PromptTooLong`] when the question alone does not
+    /// fit.
     pub fn stream_chat<'model>(
         &'model self,
         tokenizer: &GlmTokenizer,
@@ -92,6 +92,7 @@ impl Model {
         history: &[Turn],
         options: &ChatOptions,
     ) -> Result<StreamedReply<'model>> {
+        self.check_tokenizer(tokenizer)?;
         let generation = self.within_its_length(options);
         generation.validate()?;
         let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
@@ -124,6 +125,7 @@ impl Model {
         text: &str,
         options: &ChatOptions,
     ) -> Result<String> {
+        self.check_tokenizer(tokenizer)?;
         let mut prompt = tokenizer.encode_infilling(text);
         prompt.push(tokenizer.special_tokens().sop);
         let generation = self.within_its_length(options);

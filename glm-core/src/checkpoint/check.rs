@@ -1,19 +1,25 @@
 //! Whether a checkpoint's files hold exactly the tensors that its configuration describes, asked before any is read.
 
-use std::path::PathBuf;
+use std::path::Path;
+
+use glm_tokenizer::{Family, GlmTokenizer};
 
 use crate::{
     checkpoint::{
         files::{CheckpointFiles, TensorInfo, WeightDType},
-        names::{ExpectedTensor, LM_HEAD, Role, WORD_EMBEDDINGS, expected_tensors, is_recomputed},
+        names::{
+            ExpectedTensor, LM_HEAD, LayerNames, Role, WORD_EMBEDDINGS, expected_tensors,
+            is_recomputed,
+        },
     },
-    config::ChatGlmConfig,
-    error::{Error, Result},
+    config::{ChatGlmConfig, FIRST_GENERATION, QuantizationBit, SECOND_GENERATION},
+    error::{Error, Mix, Result},
 };
 
 /// `Ok` when every tensor of `config` is there in a shape and type that can be used, and no other.
 pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
-    refuse_unsupported(files)?;
+    refuse_prefix(files)?;
+    refuse_mix(files, config)?;
     let expected = expected_tensors(config);
     for tensor in &expected {
         match files.get(&tensor.name) {
@@ -40,27 +46,104 @@ pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> 
     Ok(())
 }
 
-/// Checkpoints that are known and not supported yet, by name rather than as missing tensors.
-fn refuse_unsupported(files: &CheckpointFiles) -> Result<()> {
-    let refuse = |path: PathBuf, found: &str| {
-        Err(Error::UnsupportedModel {
-            path,
-            found: found.to_owned(),
-        })
+/// `Ok` when the tokenizer file in `dir`, if there is one, makes the ids of `config`. One that cannot be read is no
+/// matter here: it is refused where it is used.
+pub(super) fn check_tokenizer_file(dir: &Path, config: &ChatGlmConfig) -> Result<()> {
+    let Some(file) = GlmTokenizer::file_in(dir) else {
+        return Ok(());
     };
-    let holds = |prefix: &str| files.tensors().find(|info| info.name.starts_with(prefix));
-    if let Some(info) = holds("transformer.prefix_encoder.") {
-        return refuse(info.file.clone(), "a P-Tuning v2 prefix");
+    let mix = match (Family::of_file(&file), config.is_first_generation()) {
+        (Ok(Family::ChatGlm2), _) => Mix::ChatGlm2Tokenizer,
+        (Ok(Family::ChatGlm), true) => Mix::SecondTokenizer,
+        (Ok(Family::ChatGlmFirstGeneration), false) => Mix::FirstTokenizer,
+        _ => return Ok(()),
+    };
+    Err(Error::Mixed {
+        mix,
+        path: dir.join("config.json"),
+        other: file,
+    })
+}
+
+/// The first tensor whose name begins like this.
+fn holding<'files>(files: &'files CheckpointFiles, prefix: &str) -> Option<&'files TensorInfo> {
+    files.tensors().find(|info| info.name.starts_with(prefix))
+}
+
+/// A checkpoint that is known and not supported yet, by name rather than as missing tensors.
+fn refuse_prefix(files: &CheckpointFiles) -> Result<()> {
+    match holding(files, "transformer.prefix_encoder.") {
+        None => Ok(()),
+        Some(info) => Err(Error::UnsupportedModel {
+            path: info.file.clone(),
+            found: "a P-Tuning v2 prefix".to_owned(),
+        }),
     }
-    if files.get(WORD_EMBEDDINGS).is_none()
-        && let Some(info) = holds("transformer.encoder.")
+}
+
+/// Weights of another checkpoint than the configuration's, by what they are rather than by a tensor's shape.
+fn refuse_mix(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
+    match find_mix(files, config) {
+        None => Ok(()),
+        Some((mix, info)) => Err(Error::Mixed {
+            mix,
+            path: files.path().join("config.json"),
+            other: info.file.clone(),
+        }),
+    }
+}
+
+/// What does not belong to `config`, and a tensor that shows it.
+fn find_mix<'files>(
+    files: &'files CheckpointFiles,
+    config: &ChatGlmConfig,
+) -> Option<(Mix, &'files TensorInfo)> {
+    let embedding = files.get(WORD_EMBEDDINGS);
+    if embedding.is_none()
+        && let Some(info) = holding(files, "transformer.encoder.")
     {
-        return refuse(
-            info.file.clone(),
-            "weights of ChatGLM2-6B beside a config.json of ChatGLM-6B",
-        );
+        return Some((Mix::ChatGlm2Weights, info));
     }
-    Ok(())
+    if let Some(info) = holding(files, "image_encoder.") {
+        return Some((Mix::VisualGlmWeights, info));
+    }
+    if let Some(info) = embedding {
+        let quantized = info.dtype == WeightDType::I8;
+        let mix = match info.shape.first() {
+            Some(&rows) if rows != config.vocab_size => generation_mix(rows, config),
+            _ if quantized && !config.quantization_embeddings => Some(Mix::QuantizedEmbedding),
+            _ if !quantized && config.quantization_embeddings => Some(Mix::FloatEmbedding),
+            _ => None,
+        };
+        if let Some(mix) = mix {
+            return Some((mix, info));
+        }
+    }
+    let weight = format!("{}.weight", LayerNames::new(0).query_key_value);
+    let info = files.get(&weight)?;
+    let columns = info.shape.get(1).copied();
+    let mix = match (config.quantization_bit, info.dtype == WeightDType::I8) {
+        (None, true) => Mix::QuantizedWeights,
+        (Some(_), false) => Mix::FloatWeights,
+        (Some(QuantizationBit::Int4), true) if columns == Some(config.hidden_size) => {
+            Mix::Int8Weights
+        }
+        (Some(QuantizationBit::Int8), true) if columns == Some(config.hidden_size / 2) => {
+            Mix::Int4Weights
+        }
+        _ => return None,
+    };
+    Some((mix, info))
+}
+
+/// An embedding of so many rows beside a configuration with another vocabulary.
+fn generation_mix(rows: usize, config: &ChatGlmConfig) -> Option<Mix> {
+    let generations = [FIRST_GENERATION, SECOND_GENERATION].map(|ids| ids.vocab_size);
+    match (rows, config.vocab_size) {
+        (rows, vocab) if [rows, vocab] == generations => Some(Mix::FirstWeights),
+        (rows, vocab) if [vocab, rows] == generations => Some(Mix::SecondWeights),
+        _ => None,
+    }
 }
 
 fn check(expected: &ExpectedTensor, info: &TensorInfo) -> Result<()> {

@@ -158,7 +158,7 @@ impl<'a> LoadOptions<'a> {
             file.forms().check(path, self.precision, self.head)?;
             return file.into_model(path, self.device);
         }
-        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(path)?;
+        let config = config_of(path)?;
         let forms = self.forms(path, &config)?;
         match &self.cache {
             Cache::In(dir) if self.quantizes() => {
@@ -203,7 +203,7 @@ impl<'a> LoadOptions<'a> {
     /// another process is writing it.
     pub fn prepack(mut self, dir: impl AsRef<Path>, file: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
-        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(dir)?;
+        let config = config_of(dir)?;
         let forms = self.forms(dir, &config)?;
         let files = self.open(dir)?;
         write_prepacked(&files, &config, forms, file.as_ref(), &mut self.meter)
@@ -269,6 +269,13 @@ impl<'a> LoadOptions<'a> {
         let network = parts.into_network(&config)?;
         Ok(Model::new(config, network, self.device))
     }
+}
+
+/// The configuration of a checkpoint folder whose tokenizer, if it is there, belongs to it.
+fn config_of(dir: &Path) -> Result<ChatGlmConfig> {
+    let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(dir)?;
+    check::check_tokenizer_file(dir, &config)?;
+    Ok(config)
 }
 
 fn write_prepacked(

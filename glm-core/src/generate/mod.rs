@@ -19,10 +19,13 @@ pub use beam_search::{BeamSearchOptions, EarlyStopping, Hypothesis, beam_search}
 pub use log_probs::log_probs;
 pub use logits_processor::{LogitsProcessor, Sequence};
 pub use options::GenerationOptions;
+
+use options::INVALID_SCORE_TOKEN;
 pub use sampler::{Sampled, Sampler, probabilities};
 pub use stop::StopStrings;
 
 use crate::{
+    config::ModelConfig,
     error::{Error, Result},
     model::{DecodeState, Model},
     prefix_lm::TokenId,
@@ -273,8 +276,15 @@ fn sampler_for(
 ) -> Result<(Sampler, Vec<TokenId>)> {
     let own = || vec![model.eos_token_id()];
     let eos_token_ids = options.eos_token_ids.clone().unwrap_or_else(own);
+    // Token 5 of the text, as in the official code of every generation.
+    let ModelConfig::ChatGlm(config) = model.config();
+    let invalid_score_token = match options.invalid_score_token {
+        Some(INVALID_SCORE_TOKEN) => Some(INVALID_SCORE_TOKEN + config.image_tokens() as TokenId),
+        other => other,
+    };
     let options = GenerationOptions {
         eos_token_ids: Some(eos_token_ids.clone()),
+        invalid_score_token,
         ..options.clone()
     };
     let sampler = Sampler::new(&options)?.with_prompt_len(prompt_len);

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// The id that takes all probability when the model gives NaN or infinite logits
 /// (`InvalidScoreLogitsProcessor` of the official modeling file, checkpoints with 130,528 ids).
-const INVALID_SCORE_TOKEN: u32 = 5;
+pub(super) const INVALID_SCORE_TOKEN: u32 = 5;
 
 /// How tokens are chosen and when generation ends.
 ///
@@ -52,7 +52,7 @@ pub struct GenerationOptions {
     /// The tokens that end an answer; `None`: the one of the model.
     pub eos_token_ids: Option<Vec<u32>>,
     /// What to do when a logit is NaN or infinite. `Some(id)`: the step gives this token, as the
-    /// official code does (5; 20005 in the first checkpoints with 150,528 ids), and
+    /// official code does (5, which is taken as 20005 for first-generation checkpoints), and
     /// [`Sampled::invalid_scores`](super::Sampled::invalid_scores) reports it. `None`: the step is an
     /// [`Error::NonFiniteLogits`].
     pub invalid_score_token: Option<u32>,

@@ -1,0 +1,163 @@
+//! The keys of one `config.json`, with typed and checked access.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::{CHATGLM2_KEYS, PositionRules, QuantizationBit, TorchDtype, VISUALGLM_KEYS};
+use crate::error::{Error, Result};
+
+/// The keys of one file, with typed and checked access. `null` counts as absent, as in the official code.
+pub(super) struct Keys {
+    pub(super) path: PathBuf,
+    pub(super) values: Map<String, Value>,
+}
+
+impl Keys {
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// `expected` was not met by what the file says for `key`.
+    pub(super) fn error(&self, key: &str, expected: impl Into<String>) -> Error {
+        // A hostile value can be as long as the file; a sentence should not.
+        let found: String = match self.get(key) {
+            None => "nothing".into(),
+            Some(value) => value.to_string().chars().take(60).collect(),
+        };
+        Error::Config {
+            path: self.path.clone(),
+            key: key.into(),
+            expected: expected.into(),
+            found,
+        }
+    }
+
+    pub(super) fn unsupported(&self, found: impl Into<String>) -> Error {
+        Error::UnsupportedModel {
+            path: self.path.clone(),
+            found: found.into(),
+        }
+    }
+
+    /// `Ok` for ChatGLM-6B of the current layout.
+    pub(super) fn check_family(&self) -> Result<()> {
+        match self.get("model_type") {
+            None => {
+                if self.get("architectures").is_none() && self.get("position_encoding_2d").is_none()
+                {
+                    return Err(self.error("model_type", "\"chatglm\""));
+                }
+            }
+            Some(Value::String(name)) if name == "chatglm" => {}
+            Some(Value::String(name)) => {
+                let name: String = name.chars().take(60).collect();
+                return Err(self.unsupported(format!("a model of type \"{name}\"")));
+            }
+            Some(_) => return Err(self.error("model_type", "a string")),
+        }
+        let has_any = |keys: &[&str]| keys.iter().any(|key| self.get(key).is_some());
+        if has_any(&VISUALGLM_KEYS) {
+            return Err(self.unsupported("a VisualGLM checkpoint (text and images)"));
+        }
+        if has_any(&CHATGLM2_KEYS) {
+            return Err(self.unsupported("a ChatGLM2, ChatGLM3 or CodeGeeX2 checkpoint"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn whole_number(&self, key: &str, expected: &str) -> Result<Option<usize>> {
+        self.get(key)
+            .map(|value| {
+                value
+                    .as_u64()
+                    .and_then(|number| usize::try_from(number).ok())
+                    .ok_or_else(|| self.error(key, expected))
+            })
+            .transpose()
+    }
+
+    pub(super) fn optional_size(&self, key: &str, max: usize) -> Result<Option<usize>> {
+        let expected = format!("a whole number from 1 to {max}");
+        match self.whole_number(key, &expected)? {
+            Some(number) if !(1..=max).contains(&number) => Err(self.error(key, expected)),
+            number => Ok(number),
+        }
+    }
+
+    pub(super) fn size(&self, key: &str, max: usize, default: Option<usize>) -> Result<usize> {
+        self.optional_size(key, max)?
+            .or(default)
+            .ok_or_else(|| self.error(key, format!("a whole number from 1 to {max}")))
+    }
+
+    pub(super) fn token(
+        &self,
+        key: &str,
+        vocab_size: usize,
+        default: Option<usize>,
+    ) -> Result<usize> {
+        let expected = format!("a token id below vocab_size ({vocab_size})");
+        self.whole_number(key, &expected)?
+            .or(default)
+            .filter(|id| *id < vocab_size)
+            .ok_or_else(|| self.error(key, expected))
+    }
+
+    pub(super) fn boolean(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value
+                .as_bool()
+                .ok_or_else(|| self.error(key, "true or false")),
+        }
+    }
+
+    pub(super) fn epsilon(&self, key: &str, default: f64) -> Result<f64> {
+        let value = match self.get(key) {
+            None => Some(default),
+            Some(value) => value.as_f64(),
+        };
+        // Squared differences are at most of order one here; anything above 1 is a typing error. The lower
+        // end must survive the conversion to f32.
+        value
+            .filter(|eps| (f64::from(f32::MIN_POSITIVE)..=1.0).contains(eps))
+            .ok_or_else(|| self.error(key, "a positive number, at most 1"))
+    }
+
+    pub(super) fn quantization_bit(&self, key: &str) -> Result<Option<QuantizationBit>> {
+        match self.whole_number(key, "0, 4 or 8")? {
+            None | Some(0) => Ok(None),
+            Some(4) => Ok(Some(QuantizationBit::Int4)),
+            Some(8) => Ok(Some(QuantizationBit::Int8)),
+            Some(_) => Err(self.error(key, "0, 4 or 8")),
+        }
+    }
+
+    /// The rules of a first-generation config are told by `pad_token_id`, unless they are named.
+    pub(super) fn position_rules(
+        &self,
+        key: &str,
+        first_generation: bool,
+    ) -> Result<PositionRules> {
+        let value = self.get(key);
+        match (first_generation, value.map(Value::as_str)) {
+            (true, None) if self.get("pad_token_id").is_none() => Ok(PositionRules::Early),
+            (true, None | Some(Some("late"))) => Ok(PositionRules::Late),
+            (true, Some(Some("early"))) => Ok(PositionRules::Early),
+            (true, _) => Err(self.error(key, "\"early\" or \"late\"")),
+            (false, None | Some(Some("second_generation"))) => Ok(PositionRules::SecondGeneration),
+            (false, _) => Err(self.error(key, "left out for this vocabulary")),
+        }
+    }
+
+    /// Unknown names are no error: the tensors carry their types themselves.
+    pub(super) fn torch_dtype(&self) -> Option<TorchDtype> {
+        match self.get("torch_dtype")?.as_str()? {
+            "float16" => Some(TorchDtype::Float16),
+            "bfloat16" => Some(TorchDtype::BFloat16),
+            "float32" => Some(TorchDtype::Float32),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Files of different checkpoints in one folder.
+
+use std::fmt;
+
+/// How the files of a folder contradict each other. Downloads of different dates were mixed, or a file was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mix {
+    /// In config.json, the vocabulary of the first generation and the token ids of the second.
+    FirstVocabularySecondIds,
+    /// In config.json, the vocabulary of the second generation and the token ids of the first.
+    SecondVocabularyFirstIds,
+    /// Weights of the first generation beside a configuration of the second.
+    FirstWeights,
+    /// Weights of the second generation beside a configuration of the first.
+    SecondWeights,
+    /// Weights of ChatGLM2-6B, or of its successors, beside a configuration of ChatGLM-6B.
+    ChatGlm2Weights,
+    /// Weights with an image encoder beside a configuration without one.
+    VisualGlmWeights,
+    /// A tokenizer of the first generation beside a model of the second.
+    FirstTokenizer,
+    /// A tokenizer of the second generation beside a model of the first.
+    SecondTokenizer,
+    /// A tokenizer of ChatGLM2-6B, or of its successors, beside a model of ChatGLM-6B.
+    ChatGlm2Tokenizer,
+    /// Weights that are not quantised beside a configuration that says that they are.
+    FloatWeights,
+    /// Quantised weights beside a configuration that does not say so.
+    QuantizedWeights,
+    /// INT8 weights beside a configuration that says INT4.
+    Int8Weights,
+    /// INT4 weights beside a configuration that says INT8.
+    Int4Weights,
+    /// A quantised embedding beside a configuration that does not say so.
+    QuantizedEmbedding,
+    /// An embedding that is not quantised beside a configuration that says that it is.
+    FloatEmbedding,
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstVocabularySecondIds => {
+                "vocab_size is that of the first generation (150528), bos_token_id that of the second (130004); take the \
+                 config.json that was published with the weights"
+            }
+            Self::SecondVocabularyFirstIds => {
+                "vocab_size is that of the second generation (130528), bos_token_id that of the first (150004); take the \
+                 config.json that was published with the weights"
+            }
+            Self::FirstWeights => {
+                "the weights are of the first generation (150528 ids), the configuration is of the second (130528); take \
+                 both from one revision"
+            }
+            Self::SecondWeights => {
+                "the weights are of the second generation (130528 ids), the configuration is of the first (150528); take \
+                 both from one revision"
+            }
+            Self::ChatGlm2Weights => {
+                "the weights are of ChatGLM2-6B or a successor, the configuration is of ChatGLM-6B"
+            }
+            Self::VisualGlmWeights => {
+                "the weights are of VisualGLM-6B, the configuration is of ChatGLM-6B"
+            }
+            Self::FirstTokenizer => {
+                "the tokenizer is of the first generation, whose text begins at id 20000, the model is of the second; \
+                 take ice_text.model from the revision of the weights"
+            }
+            Self::SecondTokenizer => {
+                "the tokenizer is of the second generation, whose text begins at id 0, the model is of the first; take \
+                 ice_text.model from the revision of the weights"
+            }
+            Self::ChatGlm2Tokenizer => {
+                "the tokenizer is of ChatGLM2-6B or a successor, the model is ChatGLM-6B; its file is ice_text.model"
+            }
+            Self::FloatWeights => {
+                "the configuration says `quantization_bit`, the weights are not quantised; take the config.json of the \
+                 fp16 model"
+            }
+            Self::QuantizedWeights => {
+                "the weights are quantised, the configuration does not say so (`quantization_bit`); take the config.json \
+                 that was published with them"
+            }
+            Self::Int8Weights => "the configuration says INT4, the weights are INT8",
+            Self::Int4Weights => "the configuration says INT8, the weights are INT4",
+            Self::QuantizedEmbedding => {
+                "the embedding is quantised, the configuration does not say so (`quantization_embeddings`)"
+            }
+            Self::FloatEmbedding => {
+                "the configuration says `quantization_embeddings`, the embedding is not quantised"
+            }
+        })
+    }
+}
