@@ -369,7 +369,6 @@ impl Model {
         let special = tokenizer.special_tokens();
         for (token, expected, found) in [
             ("<sop>", self.config.bos_token_id, special.sop),
-            ("end of a reply", self.config.eos_token_id, special.eos),
             ("[gMASK]", self.config.gmask_token_id, special.gmask),
             ("[MASK]", self.config.mask_token_id, special.mask),
         ] {

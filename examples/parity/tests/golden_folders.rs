@@ -56,6 +56,21 @@ fn chatglm_6b() {
     assert_eq!(count(&report, "batch_ids_only.logits"), 6);
 }
 
+/// 150528 ids make the folder too large for this repository.
+#[test]
+#[ignore = "needs the folder of all fixtures: set GLM_TEST_FIXTURES and run with --include-ignored"]
+fn first_generation() {
+    let fixtures = std::env::var_os("GLM_TEST_FIXTURES").unwrap();
+    let folder = PathBuf::from(fixtures).join("chatglm-6b-tiny-first-generation");
+    let report = check_all(folder.to_str().unwrap(), 248);
+    // Nine prompts by either rule for positions.
+    for quantity in ["position_ids", "logits", "last_top10_ids", "last_logsumexp"] {
+        assert_eq!(count(&report, quantity), 18, "{quantity}");
+    }
+    assert_eq!(count(&report, "incremental.tokens"), 10);
+    assert_eq!(count(&report, "batch.logits"), 2);
+}
+
 #[test]
 fn as_many_layers_as_the_published_model() {
     let report = check_all("glm-core/tests/golden/chatglm-6b-tiny-28layers", 267);

@@ -88,7 +88,16 @@ pub(crate) fn first_generation_pieces(pieces: &[(&str, f32)]) -> Message {
 /// The pieces that ChatGLM-6B files have, in their order, `pieces` among them.
 pub(crate) fn chatglm_pieces(pieces: &[(&str, f32)]) -> Message {
     let mut model = first_generation_pieces(pieces);
-    for control in ["[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>"] {
+    for control in [
+        "[MASK]",
+        "[gMASK]",
+        "[sMASK]",
+        "<unused_0>",
+        "<sop>",
+        "<eop>",
+        "<ENC>",
+        "<dBLOCK>",
+    ] {
         model = model.piece(control, 0.0, CONTROL);
     }
     model = model.piece("<|tab|>", 0.0, USER_DEFINED);
