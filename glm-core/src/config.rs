@@ -13,7 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::{Error, Mix, Result};
 use keys::Keys;
@@ -75,6 +75,45 @@ const CHATGLM2_KEYS: [&str; 5] = [
 ];
 /// Keys that only VisualGLM's config has.
 const VISUALGLM_KEYS: [&str; 3] = ["eva_config", "qformer_config", "image_length"];
+
+/// The model families that share `model_type: "chatglm"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum ModelFamily {
+    /// ChatGLM-6B.
+    #[serde(rename = "ChatGLM-6B")]
+    ChatGlm,
+    /// ChatGLM2-6B, or a successor that is configured alike.
+    #[serde(rename = "ChatGLM2-6B")]
+    ChatGlm2,
+    /// CodeGeeX2-6B.
+    #[serde(rename = "CodeGeeX2-6B")]
+    CodeGeeX2,
+    /// VisualGLM-6B.
+    #[serde(rename = "VisualGLM-6B")]
+    VisualGlm,
+}
+
+impl ModelFamily {
+    /// The family of the checkpoint in `dir`, whether or not it can be loaded.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::from_dir`], but for numbers and ids.
+    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self> {
+        let path = dir.as_ref().join("config.json");
+        Keys::parse(&path, &read(&path)?)?.family()
+    }
+
+    /// The name of the published model.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ChatGlm => "ChatGLM-6B",
+            Self::ChatGlm2 => "ChatGLM2-6B",
+            Self::CodeGeeX2 => "CodeGeeX2-6B",
+            Self::VisualGlm => "VisualGLM-6B",
+        }
+    }
+}
 
 /// The configuration of a checkpoint, by model family.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,32 +250,17 @@ impl ModelConfig {
     /// Reads one configuration file. Errors as [`ModelConfig::from_dir`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        let mut json = Vec::new();
-        file.take(MAX_CONFIG_BYTES + 1)
-            .read_to_end(&mut json)
-            .map_err(|e| Error::io(path, e))?;
-        Self::from_json(path, &json)
+        Self::from_json(path, &read(path)?)
     }
 
     /// Parses the bytes of a configuration file; `path` is only used in errors, which are those of
     /// [`ModelConfig::from_dir`].
     pub fn from_json(path: impl AsRef<Path>, json: &[u8]) -> Result<Self> {
-        let path = path.as_ref();
-        if json.len() as u64 > MAX_CONFIG_BYTES {
-            return Err(Error::malformed(
-                path,
-                format!("a configuration has at most {MAX_CONFIG_BYTES} bytes"),
-            ));
+        let keys = Keys::parse(path.as_ref(), json)?;
+        match keys.family()? {
+            ModelFamily::ChatGlm => ChatGlmConfig::from_keys(&keys).map(Self::ChatGlm),
+            other => Err(keys.unsupported(format!("a checkpoint of {}", other.name()))),
         }
-        let values: Map<String, Value> =
-            serde_json::from_slice(json).map_err(|e| Error::malformed(path, e))?;
-        let keys = Keys {
-            path: path.to_path_buf(),
-            values,
-        };
-        keys.check_family()?;
-        ChatGlmConfig::from_keys(&keys).map(Self::ChatGlm)
     }
 
     /// The text of a `config.json` that [`ModelConfig::from_json`] reads back to the same value.
@@ -338,6 +362,16 @@ impl ChatGlmConfig {
             prefix_projection: keys.boolean("prefix_projection", false)?,
         })
     }
+}
+
+/// The bytes of a configuration file, one too many when it is too large.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut json = Vec::new();
+    file.take(MAX_CONFIG_BYTES + 1)
+        .read_to_end(&mut json)
+        .map_err(|e| Error::io(path, e))?;
+    Ok(json)
 }
 
 /// Whether vocabulary and ids of a config are of one generation: a file of one beside a file of the other is how most

@@ -1,6 +1,6 @@
 //! Whether a checkpoint's files hold exactly the tensors that its configuration describes, asked before any is read.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use glm_tokenizer::{Family, GlmTokenizer};
 
@@ -18,32 +18,41 @@ use crate::{
 
 /// `Ok` when every tensor of `config` is there in a shape and type that can be used, and no other.
 pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
-    refuse_prefix(files)?;
-    refuse_mix(files, config)?;
+    match tensor_problems(files, config).into_iter().next() {
+        None => Ok(()),
+        Some(problem) => Err(problem),
+    }
+}
+
+/// Everything for which [`check_tensors`] would refuse the files. Of another checkpoint than the configuration's that one
+/// thing is said, in place of its every tensor.
+pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ChatGlmConfig) -> Vec<Error> {
+    if let Err(other) = refuse_prefix(files).and_then(|()| refuse_mix(files, config)) {
+        return vec![other];
+    }
+    let mut problems = Vec::new();
     let expected = expected_tensors(config);
     for tensor in &expected {
         match files.get(&tensor.name) {
-            Some(info) => check(tensor, info)?,
+            Some(info) => problems.extend(check(tensor, info).err()),
             // The official files always have it; ours and others leave out what is the embedding again.
             None if tensor.name.starts_with(LM_HEAD) && config.tie_word_embeddings => {}
-            None => {
-                return Err(Error::MissingTensor {
-                    path: files.path().to_path_buf(),
-                    tensor: tensor.name.clone(),
-                });
-            }
+            None => problems.push(Error::MissingTensor {
+                path: files.path().to_path_buf(),
+                tensor: tensor.name.clone(),
+            }),
         }
     }
+    let names: BTreeSet<&str> = expected.iter().map(|tensor| &*tensor.name).collect();
     for info in files.tensors() {
-        let known = expected.iter().any(|tensor| tensor.name == info.name);
-        if !known && !is_recomputed(&info.name) {
-            return Err(Error::UnexpectedTensor {
+        if !names.contains(&*info.name) && !is_recomputed(&info.name) {
+            problems.push(Error::UnexpectedTensor {
                 path: info.file.clone(),
                 tensor: info.name.clone(),
             });
         }
     }
-    Ok(())
+    problems
 }
 
 /// `Ok` when the tokenizer file in `dir`, if there is one, makes the ids of `config`. One that cannot be read is no

@@ -1,19 +1,34 @@
 //! The keys of one `config.json`, with typed and checked access.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{CHATGLM2_KEYS, PositionRules, QuantizationBit, TorchDtype, VISUALGLM_KEYS};
+use super::{
+    CHATGLM2_KEYS, MAX_CONFIG_BYTES, ModelFamily, PositionRules, QuantizationBit, TorchDtype, VISUALGLM_KEYS,
+};
 use crate::error::{Error, Result};
 
 /// The keys of one file, with typed and checked access. `null` counts as absent, as in the official code.
 pub(super) struct Keys {
     pub(super) path: PathBuf,
-    pub(super) values: Map<String, Value>,
+    values: Map<String, Value>,
 }
 
 impl Keys {
+    /// Parses the bytes of the file at `path`.
+    pub(super) fn parse(path: &Path, json: &[u8]) -> Result<Self> {
+        if json.len() as u64 > MAX_CONFIG_BYTES {
+            let reason = format!("a configuration has at most {MAX_CONFIG_BYTES} bytes");
+            return Err(Error::malformed(path, reason));
+        }
+        let values = serde_json::from_slice(json).map_err(|e| Error::malformed(path, e))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            values,
+        })
+    }
+
     fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }
@@ -40,8 +55,8 @@ impl Keys {
         }
     }
 
-    /// `Ok` for ChatGLM-6B of the current layout.
-    pub(super) fn check_family(&self) -> Result<()> {
+    /// The family, by the keys that only one of them has.
+    pub(super) fn family(&self) -> Result<ModelFamily> {
         match self.get("model_type") {
             None => {
                 if self.get("architectures").is_none() && self.get("position_encoding_2d").is_none()
@@ -57,13 +72,21 @@ impl Keys {
             Some(_) => return Err(self.error("model_type", "a string")),
         }
         let has_any = |keys: &[&str]| keys.iter().any(|key| self.get(key).is_some());
-        if has_any(&VISUALGLM_KEYS) {
-            return Err(self.unsupported("a VisualGLM checkpoint (text and images)"));
-        }
-        if has_any(&CHATGLM2_KEYS) {
-            return Err(self.unsupported("a ChatGLM2, ChatGLM3 or CodeGeeX2 checkpoint"));
-        }
-        Ok(())
+        let text = |key| self.get(key).and_then(Value::as_str).unwrap_or_default();
+        // CodeGeeX2 is ChatGLM2-6B trained on code, in bf16.
+        let is_codegeex2 = || {
+            text("_name_or_path").to_lowercase().contains("codegeex")
+                || text("torch_dtype") == "bfloat16"
+        };
+        Ok(if has_any(&VISUALGLM_KEYS) {
+            ModelFamily::VisualGlm
+        } else if !has_any(&CHATGLM2_KEYS) {
+            ModelFamily::ChatGlm
+        } else if is_codegeex2() {
+            ModelFamily::CodeGeeX2
+        } else {
+            ModelFamily::ChatGlm2
+        })
     }
 
     pub(super) fn whole_number(&self, key: &str, expected: &str) -> Result<Option<usize>> {
