@@ -16,6 +16,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::error::{Error, Mix, Result};
+use crate::numerics::CachePrecision;
 use keys::Keys;
 
 /// Largest `config.json` that is read, in bytes. The official ones have less than 2 kB.
@@ -286,6 +287,12 @@ impl ChatGlmConfig {
     /// Width of one attention head.
     pub fn head_dim(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+
+    /// Bytes that keys and values take for each token of a row.
+    pub fn cache_bytes_per_token(&self, precision: CachePrecision) -> usize {
+        let per_head = precision.bytes_per_head(self.head_dim());
+        self.num_layers * self.num_attention_heads * 2 * per_head // keys and values
     }
 
     /// A checkpoint as published until April 2023, with image tokens before those of text.

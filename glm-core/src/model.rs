@@ -321,10 +321,7 @@ impl Model {
 
     /// Bytes that the cache takes for each token of a row.
     pub fn cache_bytes_per_token(&self) -> usize {
-        let heads = self.config.num_attention_heads;
-        let head_dim = self.config.hidden_size / heads;
-        let per_head = self.numerics.kv_cache.bytes_per_head(head_dim);
-        self.config.num_layers * heads * 2 * per_head // keys and values
+        self.config.cache_bytes_per_token(self.numerics.kv_cache)
     }
 
     /// All logits of a pass, `[batch, seq, vocab_size]`, without cache; `observe` sees every stage.

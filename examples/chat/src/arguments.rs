@@ -69,6 +69,13 @@ pub(crate) struct ModelArguments {
     /// CPU threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Print what the model is, what is wrong with it and what memory it needs in each precision, and
+    /// end: nothing large is read
+    #[arg(long, requires = "model")]
+    pub(crate) plan: bool,
+    /// With --plan: print it as JSON, sizes in bytes
+    #[arg(long, requires = "plan")]
+    pub(crate) json: bool,
 }
 
 /// How keys and values are kept.

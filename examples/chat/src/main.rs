@@ -14,6 +14,7 @@ mod loading;
 mod messages;
 mod output;
 mod piped;
+mod plan;
 mod session;
 mod terminal;
 
@@ -48,6 +49,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     let language = arguments.language();
     let options = arguments.chat_options()?;
+    if let (true, Some(path)) = (arguments.model.plan, &arguments.model.model) {
+        return plan::print(path, arguments.model.json, &mut io::stdout().lock());
+    }
     let (tokenizer, model) = loading::load(&arguments.model, language)?;
     let mut session = Session::new(tokenizer, model, options);
     let mut output = Output::new(io::stdout(), io::stdout().is_terminal());

@@ -17,6 +17,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use safetensors_file::SafetensorsFile;
 use torch_file::TorchFile;
@@ -50,7 +52,8 @@ enum Weights {
 }
 
 /// The two containers in which checkpoints are published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WeightFormat {
     /// `model.safetensors`, or shards listed in `model.safetensors.index.json`.
     Safetensors,
@@ -86,6 +89,15 @@ impl WeightFormat {
         } else {
             Self::PytorchBin
         }
+    }
+}
+
+impl fmt::Display for WeightFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors",
+            Self::PytorchBin => "pytorch bin",
+        })
     }
 }
 

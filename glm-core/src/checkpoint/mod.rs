@@ -10,6 +10,7 @@ mod cache;
 mod check;
 mod conversion;
 mod files;
+mod inspection;
 mod memory;
 mod names;
 mod network;
@@ -34,6 +35,10 @@ pub use cache::{CACHE_DIR_VARIABLE, default_cache_dir};
 pub use glm_quant::{Bits, GroupSize};
 
 pub use files::{CheckpointFiles, TensorInfo, WeightDType, WeightFormat};
+pub use inspection::{
+    Content, Inspection, Plan, PlannedPrecision, Problem, Severity, WeightFile, WeightFiles,
+    inspect,
+};
 pub use names::{ExpectedTensor, Role, expected_tensors};
 pub use precision::{DEFAULT_HEAD, DEFAULT_INT4_GROUP, DEFAULT_INT8_GROUP, Precision};
 pub use prepacked::save_prepacked;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{
-    CHATGLM2_KEYS, MAX_CONFIG_BYTES, ModelFamily, PositionRules, QuantizationBit, TorchDtype, VISUALGLM_KEYS,
+    CHATGLM2_KEYS, MAX_CONFIG_BYTES, ModelFamily, PositionRules, QuantizationBit, TorchDtype,
+    VISUALGLM_KEYS,
 };
 use crate::error::{Error, Result};
 

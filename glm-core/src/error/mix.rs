@@ -16,6 +16,8 @@ pub enum Mix {
     SecondWeights,
     /// Weights of ChatGLM2-6B, or of its successors, beside a configuration of ChatGLM-6B.
     ChatGlm2Weights,
+    /// Weights of ChatGLM-6B beside a configuration of ChatGLM2-6B or a successor.
+    ChatGlmWeights,
     /// Weights with an image encoder beside a configuration without one.
     VisualGlmWeights,
     /// A tokenizer of the first generation beside a model of the second.
@@ -59,6 +61,9 @@ impl fmt::Display for Mix {
             }
             Self::ChatGlm2Weights => {
                 "the weights are of ChatGLM2-6B or a successor, the configuration is of ChatGLM-6B"
+            }
+            Self::ChatGlmWeights => {
+                "the weights are of ChatGLM-6B, the configuration is of ChatGLM2-6B or a successor"
             }
             Self::VisualGlmWeights => {
                 "the weights are of VisualGLM-6B, the configuration is of ChatGLM-6B"

@@ -33,6 +33,7 @@ use crate::{
         precision::Forms,
         weight::{Weight, codes_shape, scales_shape},
     },
+    config::ChatGlmConfig,
     error::{Error, Result},
     model::Model,
 };
@@ -75,6 +76,16 @@ impl PrepackedFile {
     /// What the matrices are kept as.
     pub(super) fn forms(&self) -> Forms {
         self.header.forms
+    }
+
+    /// The configuration that the file holds.
+    pub(super) fn config(&self) -> &ChatGlmConfig {
+        &self.header.config
+    }
+
+    /// Whether the file has this tensor.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.header.tensors.iter().any(|entry| entry.name == name)
     }
 
     /// The model; on the CPU its tensors lie in the file.

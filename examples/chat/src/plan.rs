@@ -1,0 +1,19 @@
+//! `--plan`: what a model is and needs, in place of a chat.
+
+use std::{io::Write, path::Path};
+
+use crate::error::{Error, Result};
+
+/// Prints what is at `path`. True when it can be loaded.
+pub(crate) fn print(path: &Path, json: bool, out: &mut impl Write) -> Result<bool> {
+    let inspection = glm_core::inspect(path);
+    match json {
+        true => {
+            serde_json::to_writer_pretty(&mut *out, &inspection)
+                .map_err(|error| Error::Output(error.into()))?;
+            writeln!(out).map_err(Error::Output)?;
+        }
+        false => write!(out, "{inspection}").map_err(Error::Output)?,
+    }
+    Ok(inspection.is_loadable())
+}
