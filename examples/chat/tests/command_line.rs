@@ -42,6 +42,8 @@ fn help_shows_every_group_and_flag_in_order() {
         "--exact",
         "--device <DEVICE>",
         "--threads <N>",
+        "--plan",
+        "--json",
         "Conversation:",
         "--once <PROMPT>",
         "--raw",
@@ -237,4 +239,26 @@ fn messages_follow_the_locale_unless_told_otherwise() {
             stderr(&output)
         );
     }
+}
+
+/// What `inspect` says, without a chat.
+#[test]
+fn the_plan_is_printed_in_place_of_a_chat() {
+    let folder = mini_folder();
+    let folder = folder.to_str().unwrap();
+    let output = chat(&["--model", folder, "--plan"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("longest context"),
+        "{}",
+        stdout(&output)
+    );
+    let output = chat(&["--model", folder, "--plan", "--json"]);
+    assert!(stdout(&output).starts_with('{'), "{}", stdout(&output));
+    let output = chat(&["--model", "/nowhere", "--plan"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("/nowhere"), "{}", stdout(&output));
+    // There is nothing to plan for the built-in model.
+    assert!(!chat(&["--plan"]).status.success());
+    assert!(!chat(&["--json"]).status.success());
 }

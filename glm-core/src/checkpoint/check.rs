@@ -57,20 +57,26 @@ pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ChatGlmConfig) -
 
 /// `Ok` when the tokenizer file in `dir`, if there is one, makes the ids of `config`. One that cannot be read is no
 /// matter here: it is refused where it is used.
-pub(super) fn check_tokenizer_file(dir: &Path, config: &ChatGlmConfig) -> Result<()> {
-    let Some(file) = GlmTokenizer::file_in(dir) else {
-        return Ok(());
-    };
-    let mix = match (Family::of_file(&file), config.is_first_generation()) {
-        (Ok(Family::ChatGlm2), _) => Mix::ChatGlm2Tokenizer,
-        (Ok(Family::ChatGlm), true) => Mix::SecondTokenizer,
-        (Ok(Family::ChatGlmFirstGeneration), false) => Mix::FirstTokenizer,
+pub(super) fn check_tokenizer_in(dir: &Path, config: &ChatGlmConfig) -> Result<()> {
+    let file = GlmTokenizer::file_in(dir);
+    match file.map(|file| (Family::of_file(&file), file)) {
+        Some((Ok(family), file)) => check_tokenizer(&file, family, config),
+        _ => Ok(()),
+    }
+}
+
+/// `Ok` when a tokenizer file of this family makes the ids of `config`, which lies beside it.
+pub(super) fn check_tokenizer(file: &Path, family: Family, config: &ChatGlmConfig) -> Result<()> {
+    let mix = match (family, config.is_first_generation()) {
+        (Family::ChatGlm2, _) => Mix::ChatGlm2Tokenizer,
+        (Family::ChatGlm, true) => Mix::SecondTokenizer,
+        (Family::ChatGlmFirstGeneration, false) => Mix::FirstTokenizer,
         _ => return Ok(()),
     };
     Err(Error::Mixed {
         mix,
-        path: dir.join("config.json"),
-        other: file,
+        path: file.with_file_name("config.json"),
+        other: file.to_path_buf(),
     })
 }
 

@@ -279,7 +279,7 @@ impl<'a> LoadOptions<'a> {
 /// The configuration of a checkpoint folder whose tokenizer, if it is there, belongs to it.
 fn config_of(dir: &Path) -> Result<ChatGlmConfig> {
     let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(dir)?;
-    check::check_tokenizer_file(dir, &config)?;
+    check::check_tokenizer_in(dir, &config)?;
     Ok(config)
 }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     checkpoint::{
-        check::{check_tokenizer_file, tensor_problems},
+        check::{check_tokenizer, tensor_problems},
         files::{CheckpointFiles, TensorInfo, WeightFormat},
         names::{LM_HEAD, WORD_EMBEDDINGS, model_tensors},
         prepacked::PrepackedFile,
@@ -322,8 +322,8 @@ impl Inspection {
             ),
             Some(file) => match Family::of_file(file) {
                 Err(error) => self.add_message(Severity::Warning, error.to_string()),
-                Ok(_) => {
-                    if let Err(mixed) = check_tokenizer_file(dir, config) {
+                Ok(family) => {
+                    if let Err(mixed) = check_tokenizer(file, family, config) {
                         self.add(mixed);
                     }
                 }
