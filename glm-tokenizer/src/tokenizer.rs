@@ -12,9 +12,6 @@ use crate::stream_decoder::StreamDecoder;
 use crate::vocabulary::Meaning;
 use crate::{Error, Family, TokenId, whitespace};
 
-/// File names of the model families, in the order they are looked for.
-const MODEL_FILES: [&str; 2] = ["ice_text.model", "tokenizer.model"];
-
 /// Text ⇄ ids, as the official tokenizer of the model does it.
 ///
 /// Cloning is cheap: clones share the vocabulary. Encoding and decoding never fail and never lock, so one
@@ -56,6 +53,9 @@ impl Default for DecodeOptions {
 }
 
 impl GlmTokenizer {
+    /// Names of the SentencePiece files of the model families, in the order they are looked for.
+    pub const FILE_NAMES: [&str; 2] = ["ice_text.model", "tokenizer.model"];
+
     /// Reads the SentencePiece file of a checkpoint folder: `ice_text.model` or, if that is not there,
     /// `tokenizer.model`. Nothing else in the folder is needed or read, and nothing is executed.
     ///
@@ -63,7 +63,7 @@ impl GlmTokenizer {
     /// [`Error::NotFound`] if the folder has neither file, otherwise as [`from_file`](Self::from_file).
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let dir = dir.as_ref();
-        for name in MODEL_FILES {
+        for name in Self::FILE_NAMES {
             match Self::from_file(dir.join(name)) {
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
                 result => return result,
