@@ -85,7 +85,7 @@ fn check_folder(dir: &Path) -> Result<()> {
     }
 }
 
-/// Progress on standard error; a line for each stage that takes long when that is no terminal.
+/// Progress on standard error, cleared when it is dropped; a line for each stage that takes long when that is no terminal.
 struct Bar {
     bar: ProgressBar,
     language: Language,
@@ -122,11 +122,5 @@ impl Bar {
             // What was there before says nothing about the speed.
             self.bar.reset_eta();
         }
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }

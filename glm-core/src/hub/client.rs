@@ -12,6 +12,7 @@ use ureq::{
 };
 
 use super::{
+    address::{has_same_origin, is_web_address, percent_encoded, redirect_target, without_query},
     checksum::Etag,
     error::HubError,
     repo_revision::{RepoRevision, is_commit},
@@ -141,7 +142,7 @@ impl Client {
             serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
         // It becomes the name of a folder.
         if !is_commit(&repository.sha) {
-            return Err(malformed(format!("`{}` is no commit", repository.sha)));
+            return Err(malformed(format!("{:?} is no commit", repository.sha)));
         }
         Ok(Listing {
             commit: repository.sha,
@@ -328,107 +329,9 @@ pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a 
     headers.get(name)?.to_str().ok()
 }
 
-/// Where a redirect leads: a whole address, one without its scheme, or a path on the same server.
-fn redirect_target(from: &Uri, location: &str) -> Option<Uri> {
-    let (scheme, authority) = (from.scheme_str()?, from.authority()?);
-    let target = match location {
-        _ if location.starts_with("//") => format!("{scheme}:{location}"),
-        _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
-        _ => location.to_owned(),
-    };
-    target.parse().ok().filter(is_web_address)
-}
-
-fn is_web_address(uri: &Uri) -> bool {
-    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
-}
-
-/// The same server: scheme, host and port.
-fn has_same_origin(a: &Uri, b: &Uri) -> bool {
-    let origin = |uri: &Uri| {
-        let default = match uri.scheme_str() {
-            Some("https") => 443,
-            _ => 80,
-        };
-        let host = uri.host().map(str::to_ascii_lowercase);
-        (
-            uri.scheme().cloned(),
-            host,
-            uri.port_u16().unwrap_or(default),
-        )
-    };
-    origin(a) == origin(b)
-}
-
-/// For messages: what follows the question mark may be a signature.
-fn without_query(uri: &Uri) -> String {
-    let text = uri.to_string();
-    text.split_once('?')
-        .map_or(text.clone(), |(address, _)| address.to_owned())
-}
-
-/// As one part of a path.
-fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => (byte as char).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn uri(text: &str) -> Uri {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn an_origin_is_scheme_host_and_port() {
-        let hub = uri("https://hub.example/api");
-        for same in ["https://hub.example", "https://HUB.example:443/x"] {
-            assert!(has_same_origin(&uri(same), &hub), "{same}");
-        }
-        for other in [
-            "http://hub.example",
-            "https://hub.example:8443",
-            "https://cdn.hub.example",
-            "https://hub.example.org",
-        ] {
-            assert!(!has_same_origin(&uri(other), &hub), "{other}");
-        }
-    }
-
-    #[test]
-    fn redirects_lead_to_web_addresses() {
-        let from = uri("https://hub.example:8443/a/b?c");
-        for (location, target) in [
-            ("/x?y=1", "https://hub.example:8443/x?y=1"),
-            ("//cdn.example/x", "https://cdn.example/x"),
-            ("http://cdn.example/x", "http://cdn.example/x"),
-        ] {
-            assert_eq!(
-                redirect_target(&from, location),
-                Some(uri(target)),
-                "{location}"
-            );
-        }
-        for location in ["", "x", "file:///etc/passwd", "ftp://x/y", "https://"] {
-            assert_eq!(redirect_target(&from, location), None, "{location}");
-        }
-    }
-
-    #[test]
-    fn a_part_of_a_path_stays_one() {
-        assert_eq!(percent_encoded("refs/pr/1"), "refs%2Fpr%2F1");
-        assert_eq!(percent_encoded("中?#%.a_B-9"), "%E4%B8%AD%3F%23%25.a_B-9");
-    }
-
-    #[test]
-    fn messages_show_no_signature() {
-        assert_eq!(without_query(&uri("https://cdn/x?key=1")), "https://cdn/x");
-    }
 
     #[test]
     fn the_token_is_never_shown() {

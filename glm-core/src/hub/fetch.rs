@@ -91,11 +91,8 @@ impl Fetch<'_> {
             }
             missing.push(file);
         }
-        check_space(
-            &snapshot,
-            required,
-            fs4::available_space(self.cache.blobs()).ok(),
-        )?;
+        let blobs = self.cache.blobs();
+        check_space(&blobs, required, fs4::available_space(&blobs).ok())?;
         for file in missing {
             self.fetch_file(commit, &file, bytes)?;
             bytes.here += file.size;

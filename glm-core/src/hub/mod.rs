@@ -10,6 +10,7 @@
 //! no offline mode, and needs an asynchronous runtime. What it has in common with this module are the addresses and the
 //! folder.
 
+mod address;
 mod checksum;
 mod client;
 mod error;
