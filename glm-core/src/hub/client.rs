@@ -3,7 +3,11 @@
 //! Redirects are followed here and not by the HTTP library: the token must stay with the endpoint (the library compares
 //! hosts without their ports), and what a hub says of a large file stands in the answer that redirects.
 
-use std::{collections::BTreeSet, io::Read, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read},
+    time::Duration,
+};
 
 use serde::Deserialize;
 use ureq::{
@@ -197,8 +201,11 @@ impl Client {
 
     /// A failure below HTTP, as an error of this request.
     pub(super) fn failed(&self, url: &str, error: ureq::Error) -> HubError {
-        use std::io::ErrorKind::InvalidData;
         let url = url.to_owned();
+        let reason = match &error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        };
         match error {
             ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
                 HubError::Stalled {
@@ -206,25 +213,15 @@ impl Client {
                     seconds: self.timeout.as_secs_f64(),
                 }
             }
-            // A certificate that is refused, for one.
-            ureq::Error::Io(error) if error.kind() == InvalidData => HubError::Reply {
-                url,
-                reason: error.to_string(),
-            },
-            ureq::Error::Io(error) => HubError::Connection {
-                url,
-                reason: error.to_string(),
-            },
-            ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
-                HubError::Connection {
-                    url,
-                    reason: error.to_string(),
-                }
+            // A certificate that is refused, for one: another request would not help.
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                HubError::Reply { url, reason }
             }
-            other => HubError::Reply {
-                url,
-                reason: other.to_string(),
-            },
+            ureq::Error::Io(_)
+            | ureq::Error::Timeout(_)
+            | ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed => HubError::Connection { url, reason },
+            _ => HubError::Reply { url, reason },
         }
     }
 
