@@ -230,7 +230,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// No space is left for a file that has to be written.
-    #[error("no space for {}: {required_gb:.2} GB are needed; make room, or set {CACHE_DIR_VARIABLE} to a folder on another disk",
+    #[error("no space for {}: {required_gb:.2} GB are needed; make room, or move the cache to another disk ({CACHE_DIR_VARIABLE} for quantised models, HF_HOME for downloads)",
         path.display(), required_gb = gigabytes(*required))]
     StorageFull {
         /// The file.
@@ -268,6 +268,10 @@ pub enum Error {
     /// The tokenizer file is at fault.
     #[error(transparent)]
     Tokenizer(#[from] glm_tokenizer::Error),
+    /// A checkpoint cannot be fetched from a hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] crate::hub::HubError),
     /// The device failed while it computed.
     #[error("the device failed: {reason}")]
     Execution {

@@ -8,6 +8,8 @@ pub mod checkpoint;
 pub mod config;
 mod error;
 pub mod generate;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod kv_cache;
 pub mod layers;
 pub mod model;

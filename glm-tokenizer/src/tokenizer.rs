@@ -12,9 +12,6 @@ use crate::stream_decoder::StreamDecoder;
 use crate::vocabulary::Meaning;
 use crate::{Error, Family, TokenId, first_generation, whitespace};
 
-/// File names of the model families, in the order they are looked for.
-const MODEL_FILES: [&str; 2] = ["ice_text.model", "tokenizer.model"];
-
 /// Text ⇄ ids, as the official tokenizer of the model does it.
 ///
 /// Cloning is cheap: clones share the vocabulary. Encoding and decoding never fail and never lock, so one
@@ -56,10 +53,13 @@ impl Default for DecodeOptions {
 }
 
 impl GlmTokenizer {
+    /// Names of the SentencePiece files of the model families, in the order they are looked for.
+    pub const FILE_NAMES: [&str; 2] = ["ice_text.model", "tokenizer.model"];
+
     /// The SentencePiece file of a checkpoint folder, if it has one: `ice_text.model`, else `tokenizer.model`.
     pub fn file_in(dir: impl AsRef<Path>) -> Option<PathBuf> {
         let dir = dir.as_ref();
-        let files = MODEL_FILES.iter().map(|name| dir.join(name));
+        let files = Self::FILE_NAMES.iter().map(|name| dir.join(name));
         files.into_iter().find(|file| file.exists())
     }
 

@@ -6,6 +6,7 @@ use clap::{Args, Parser, ValueEnum};
 use glm_core::{
     CachePrecision, DeviceName, GenerationOptions, Numerics, Precision,
     chat::{ChatOptions, ResponseRules},
+    hub::DEFAULT_REVISION,
 };
 
 use crate::{error::Result, language::Language};
@@ -18,8 +19,12 @@ In a pipe every line of standard input is a question (empty lines are skipped). 
 carries the answers alone, everything else goes to standard error. The exit code is 0 when every
 question was answered.
 
+A model that is given by name is kept in the cache that Python's huggingface_hub has. Its environment
+variables hold here too: HF_ENDPOINT (for a mirror), HF_HOME, HF_TOKEN, HF_HUB_OFFLINE.
+
 Examples:
   chat
+  chat --model THUDM/chatglm-6b --revision v1.1.0 --precision int4
   chat --model chatglm-6b --seed 7
   chat --model chatglm-6b --precision int4
   chat --model chatglm-6b --greedy --once '晚上睡不着应该怎么办'
@@ -42,10 +47,17 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArguments {
-    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), or a file that
-    /// `quantize` wrote with ice_text.model beside it [default: the built-in demonstration model]
-    #[arg(short, long, value_name = "PATH")]
+    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), a file that
+    /// `quantize` wrote with ice_text.model beside it, or the name of a model on huggingface.co, such
+    /// as THUDM/chatglm-6b, which is downloaded once [default: the built-in demonstration model]
+    #[arg(short, long, value_name = "PATH|ORG/NAME")]
     pub(crate) model: Option<PathBuf>,
+    /// Branch, tag or commit of a model that is given by name
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_REVISION, requires = "model")]
+    pub(crate) revision: String,
+    /// Download nothing: a model that is given by name must be in the cache (also HF_HUB_OFFLINE=1)
+    #[arg(long)]
+    pub(crate) offline: bool,
     /// Precision of the layers: stored, int8 or int4, or with the number of columns that share a scale
     /// int8-row, int8-g128, int8-g32, int4-row, int4-g128, int4-g32. What is quantised is kept in the
     /// user's cache folder (GLM_CACHE_DIR) and used from there the next time

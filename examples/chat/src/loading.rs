@@ -7,7 +7,7 @@ use std::{
 
 use glm_core::{
     CpuLevel, GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage,
-    config::ModelConfig, set_cpu_threads,
+    config::ModelConfig, hub::Hub, set_cpu_threads,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -38,17 +38,27 @@ pub(crate) fn load(
 
     let (tokenizer, model) = match &arguments.model {
         None => mini_model::load_with(options)?,
-        Some(path) => {
+        Some(name) => {
+            let path = locate(name, arguments, language)?;
             // The small files first: what is wrong with them should not come out after minutes of reading.
-            let tokenizer = GlmTokenizer::from_dir(tokenizer_folder(path)?);
+            let tokenizer = GlmTokenizer::from_dir(tokenizer_folder(&path)?);
             let tokenizer = tokenizer.map_err(glm_core::Error::from)?;
             let bar = Bar::new(language);
-            let model = options.progress(|progress| bar.show(progress)).load(path);
-            bar.bar.finish_and_clear();
-            (tokenizer, model?)
+            let options = options.progress(|progress| bar.show(progress));
+            (tokenizer, options.load(path)?)
         }
     };
     Ok((tokenizer, model.with_numerics(arguments.numerics())))
+}
+
+/// The path itself, or the folder of the downloaded model of that name.
+fn locate(name: &Path, arguments: &ModelArguments, language: Language) -> Result<PathBuf> {
+    let bar = Bar::new(language);
+    let mut hub = Hub::from_env().progress(|progress| bar.show(progress));
+    if arguments.offline {
+        hub = hub.offline(true);
+    }
+    Ok(hub.locate(name, &arguments.revision)?)
 }
 
 /// Where the tokenizer of a model is: in its folder, or in the folder of its file.
@@ -75,7 +85,7 @@ fn check_folder(dir: &Path) -> Result<()> {
     }
 }
 
-/// Progress on standard error; a line for each stage that takes long when that is no terminal.
+/// Progress on standard error, cleared when it is dropped; a line for each stage that takes long when that is no terminal.
 struct Bar {
     bar: ProgressBar,
     language: Language,
@@ -99,7 +109,8 @@ impl Bar {
     }
 
     fn show(&self, progress: LoadProgress) {
-        if self.stage.replace(Some(progress.stage)) != Some(progress.stage) {
+        let begins = self.stage.replace(Some(progress.stage)) != Some(progress.stage);
+        if begins {
             self.bar.set_message(self.language.loading(progress.stage));
             if let Some(line) = self.language.stage_begins(progress.stage) {
                 self.bar.suspend(|| note(line));
@@ -107,5 +118,9 @@ impl Bar {
         }
         self.bar.set_length(progress.bytes_total);
         self.bar.set_position(progress.bytes_read);
+        if begins {
+            // What was there before says nothing about the speed.
+            self.bar.reset_eta();
+        }
     }
 }

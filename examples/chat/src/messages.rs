@@ -27,11 +27,11 @@ impl Language {
         match self {
             Self::Zh => {
                 "注意：这是程序内置的小型演示模型，只会一些简单的问答，不是真正的 ChatGLM-6B。\n\
-                 要使用真正的模型，请加上 --model 模型文件夹（官方下载的 chatglm-6b 文件夹，无需转换）。"
+                 要使用真正的模型，请加上 --model THUDM/chatglm-6b（自动下载）或 --model 模型文件夹（官方下载的文件夹，无需转换）。"
             }
             Self::En => {
                 "Note: this is the small built-in demonstration model. It knows a few simple things; it is not ChatGLM-6B.\n\
-                 For the real one, start with --model DIR (the folder of the official chatglm-6b download, as it is)."
+                 For the real one, start with --model THUDM/chatglm-6b (downloads it), or --model DIR (the folder of an official download, as it is)."
             }
         }
     }
@@ -58,6 +58,8 @@ impl Language {
         match (self, stage) {
             (Self::Zh, LoadStage::Waiting) => "等待其他进程",
             (Self::En, LoadStage::Waiting) => "Waiting",
+            (Self::Zh, LoadStage::Downloading) => "下载",
+            (Self::En, LoadStage::Downloading) => "Downloading",
             (Self::Zh, LoadStage::Quantizing | LoadStage::Prepacking) => "量化",
             (Self::En, LoadStage::Quantizing | LoadStage::Prepacking) => "Quantising",
             (Self::Zh, LoadStage::Saving) => "保存",
@@ -76,10 +78,16 @@ impl Language {
             (Self::En, LoadStage::Prepacking) => Some(
                 "(first use of this model in this precision: it is quantised once and kept in the cache folder)",
             ),
-            (Self::Zh, LoadStage::Waiting) => Some("（另一个进程正在量化同一模型，等待中）"),
-            (Self::En, LoadStage::Waiting) => {
-                Some("(another process is quantising the same model; waiting for it)")
+            (Self::Zh, LoadStage::Downloading) => {
+                Some("（下载模型，存入 Hugging Face 缓存文件夹，只需一次；中断后可继续）")
             }
+            (Self::En, LoadStage::Downloading) => Some(
+                "(the model is downloaded once and kept in the Hugging Face cache folder; when interrupted, it continues)",
+            ),
+            (Self::Zh, LoadStage::Waiting) => Some("（另一个进程正在下载或量化同一模型，等待中）"),
+            (Self::En, LoadStage::Waiting) => Some(
+                "(another process is downloading or quantising the same model; waiting for it)",
+            ),
             _ => None,
         }
     }

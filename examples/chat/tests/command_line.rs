@@ -34,7 +34,10 @@ fn help_shows_every_group_and_flag_in_order() {
     for text in [
         "Usage: chat [OPTIONS]",
         "Model:",
-        "--model <PATH>",
+        "--model <PATH|ORG/NAME>",
+        "--revision <NAME>",
+        "[default: main]",
+        "--offline",
         "--precision <NAME>",
         "[default: stored]",
         "--head <NAME>",

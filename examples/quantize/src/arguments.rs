@@ -28,7 +28,8 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    /// Folder of the checkpoint (config.json and weights)
+    /// Folder of the checkpoint (config.json and weights), or the name of a model on huggingface.co,
+    /// such as THUDM/chatglm-6b, which is downloaded once
     pub(crate) dir: PathBuf,
     /// What the matrices of the layers become
     #[arg(short, long, value_name = "NAME")]

@@ -19,7 +19,10 @@ use std::{
 
 use arguments::Arguments;
 use clap::Parser;
-use glm_core::LoadOptions;
+use glm_core::{
+    LoadOptions,
+    hub::{DEFAULT_REVISION, Hub},
+};
 use indicatif::HumanDuration;
 
 fn main() -> ExitCode {
@@ -37,7 +40,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     arguments.check()?;
     let bar = progress::bar();
     let options = LoadOptions::default().progress(|progress| progress::show(&bar, progress));
-    let (dir, output) = (&arguments.dir, &arguments.output);
+    let hub = Hub::from_env().progress(|progress| progress::show(&bar, progress));
+    let dir = &hub.locate(&arguments.dir, DEFAULT_REVISION)?;
+    let output = &arguments.output;
     let written = if let Some(text) = &arguments.gptq {
         let blocks = |done, of| progress::show_blocks(&bar, done, of);
         let head = arguments.asked_head();

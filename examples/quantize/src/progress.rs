@@ -17,6 +17,7 @@ pub(crate) fn bar() -> ProgressBar {
 /// Bytes are those of the checkpoint.
 pub(crate) fn show(bar: &ProgressBar, progress: LoadProgress) {
     bar.set_message(match progress.stage {
+        LoadStage::Downloading => "downloading",
         LoadStage::Saving => "saving",
         LoadStage::Reading => "reading",
         _ => "quantising",

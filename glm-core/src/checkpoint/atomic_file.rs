@@ -109,7 +109,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 /// An error of writing `path`, which will have `required` bytes; a full disk is told apart.
-pub(super) fn write_error(path: &Path, required: u64, error: io::Error) -> Error {
+pub(crate) fn write_error(path: &Path, required: u64, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Error::StorageFull {

@@ -5,8 +5,7 @@
 //! removed.
 
 use std::{
-    env, fmt,
-    fs::{self, File, TryLockError},
+    env, fmt, fs,
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -16,9 +15,10 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use crate::{
     checkpoint::{
         files::{CheckpointFiles, WeightFormat},
+        lock::lock_file,
         precision::Forms,
         prepacked::{self, PrepackedFile},
-        progress::{LoadStage, Meter},
+        progress::Meter,
     },
     error::{Error, Result},
 };
@@ -118,7 +118,7 @@ impl CacheEntry {
             return Ok(file);
         }
         fs::create_dir_all(&self.dir).map_err(|error| Error::io(&self.dir, error))?;
-        let _lock = self.lock(meter)?;
+        let _lock = lock_file(&self.dir.join(format!("{}.lock", self.stem)), meter)?;
         // Whoever held the lock before may have made it.
         if let Some(file) = self.open()? {
             return Ok(file);
@@ -135,27 +135,6 @@ impl CacheEntry {
             Err(error @ (Error::PermissionDenied { .. } | Error::BigEndian { .. })) => Err(error),
             Err(_) => Ok(None),
         }
-    }
-
-    /// Held until the file is dropped, by one process at a time.
-    fn lock(&self, meter: &mut Meter<'_>) -> Result<File> {
-        let path = self.dir.join(format!("{}.lock", self.stem));
-        let failed = |error| Error::io(&path, error);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            // Without locks in the file system two processes may both make the file; the later name wins.
-            Ok(()) | Err(TryLockError::Error(_)) => {}
-            Err(TryLockError::WouldBlock) => {
-                meter.begin(LoadStage::Waiting, 0);
-                file.lock().map_err(failed)?;
-            }
-        }
-        Ok(file)
     }
 
     /// Removes what an older state of the checkpoint, another version or a killed process left. Under the lock.

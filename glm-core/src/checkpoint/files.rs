@@ -63,16 +63,16 @@ pub enum WeightFormat {
 
 impl WeightFormat {
     /// In order of preference.
-    const ALL: [Self; 2] = [Self::Safetensors, Self::PytorchBin];
+    pub(crate) const ALL: [Self; 2] = [Self::Safetensors, Self::PytorchBin];
 
-    fn single(self) -> &'static str {
+    pub(crate) fn single(self) -> &'static str {
         match self {
             Self::Safetensors => "model.safetensors",
             Self::PytorchBin => "pytorch_model.bin",
         }
     }
 
-    fn index(self) -> &'static str {
+    pub(crate) fn index(self) -> &'static str {
         match self {
             Self::Safetensors => "model.safetensors.index.json",
             Self::PytorchBin => "pytorch_model.bin.index.json",
@@ -133,8 +133,8 @@ impl CheckpointFiles {
         match Self::find(dir, &formats)? {
             (_, Weights::Single(path)) => Ok(vec![path]),
             (_, Weights::Index(index)) => {
-                let shards = shard_index::read(&index)?;
-                let mut paths: Vec<_> = shards.keys().map(|shard| dir.join(shard)).collect();
+                let shards = shards_in_index(&index)?;
+                let mut paths: Vec<_> = shards.iter().map(|shard| dir.join(shard)).collect();
                 paths.push(index);
                 Ok(paths)
             }
@@ -347,6 +347,15 @@ impl fmt::Debug for CheckpointFiles {
             .field("tensors", &self.tensors.len())
             .finish()
     }
+}
+
+/// The shards that the index at `path` names, each a plain file name.
+///
+/// # Errors
+///
+/// As [`CheckpointFiles::open`], for the index.
+pub(crate) fn shards_in_index(path: &Path) -> Result<Vec<String>> {
+    Ok(shard_index::read(path)?.into_keys().collect())
 }
 
 /// Whether there is something at `path`; a folder that cannot be searched is an error, not a "no".

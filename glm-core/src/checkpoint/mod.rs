@@ -5,18 +5,19 @@
 //! at a time, and each is kept as stored or quantised at once ([`Precision`]). What was quantised can be kept in a
 //! prepacked file, which is mapped and used in place: [`LoadOptions::prepack`], [`LoadOptions::cached`].
 
-mod atomic_file;
+pub(crate) mod atomic_file;
 mod cache;
 mod check;
 mod conversion;
-mod files;
+pub(crate) mod files;
 mod inspection;
+pub(crate) mod lock;
 mod memory;
 mod names;
 mod network;
 mod precision;
 mod prepacked;
-mod progress;
+pub(crate) mod progress;
 mod save;
 mod stored_tensor;
 mod weight;

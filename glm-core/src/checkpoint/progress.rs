@@ -7,18 +7,20 @@ use std::fmt;
 pub struct LoadProgress {
     /// What is being done.
     pub stage: LoadStage,
-    /// Bytes of weights read so far.
+    /// Bytes of weights read so far; of files downloaded, those that were there before included.
     pub bytes_read: u64,
-    /// Bytes of weights in all; 0 while they are not known.
+    /// Bytes of weights, or of files to download, in all; 0 while they are not known.
     pub bytes_total: u64,
 }
 
-/// What is done to load a model.
+/// What is done to load a model, or to download it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadStage {
-    /// Another process is making the prepacked file; this one waits and will use it.
+    /// Another process is making the prepacked file or downloading the same one; this one waits and will use it.
     Waiting,
+    /// Files come from a hub.
+    Downloading,
     /// Weights are read as they are.
     Reading,
     /// Weights are read and quantised.
@@ -30,14 +32,14 @@ pub enum LoadStage {
 }
 
 /// Counts, and tells.
-pub(super) struct Meter<'a> {
+pub(crate) struct Meter<'a> {
     listener: Option<Box<dyn FnMut(LoadProgress) + 'a>>,
     progress: LoadProgress,
 }
 
 impl<'a> Meter<'a> {
     /// Counts for no one.
-    pub(super) fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         Self {
             listener: None,
             progress: LoadProgress {
@@ -48,12 +50,12 @@ impl<'a> Meter<'a> {
         }
     }
 
-    pub(super) fn listen(&mut self, listener: impl FnMut(LoadProgress) + 'a) {
+    pub(crate) fn listen(&mut self, listener: impl FnMut(LoadProgress) + 'a) {
         self.listener = Some(Box::new(listener));
     }
 
     /// Starts to count `bytes_total`.
-    pub(super) fn begin(&mut self, stage: LoadStage, bytes_total: u64) {
+    pub(crate) fn begin(&mut self, stage: LoadStage, bytes_total: u64) {
         self.progress.bytes_read = 0;
         self.progress.bytes_total = bytes_total;
         self.enter(stage);
@@ -66,6 +68,13 @@ impl<'a> Meter<'a> {
 
     pub(super) fn add(&mut self, bytes: u64) {
         self.progress.bytes_read += bytes;
+        self.tell();
+    }
+
+    /// Tells a state that was counted elsewhere: what is downloaded may begin in the middle, or again.
+    #[cfg(feature = "hub")]
+    pub(crate) fn set(&mut self, progress: LoadProgress) {
+        self.progress = progress;
         self.tell();
     }
 

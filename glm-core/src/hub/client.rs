@@ -1,0 +1,349 @@
+//! Requests to a hub, and what its answers mean.
+//!
+//! Redirects are followed here and not by the HTTP library: the token must stay with the endpoint (the library compares
+//! hosts without their ports), and what a hub says of a large file stands in the answer that redirects.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use ureq::{
+    Agent, Body,
+    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header},
+};
+
+use super::{
+    address::{has_same_origin, is_web_address, percent_encoded, redirect_target, without_query},
+    checksum::Etag,
+    error::HubError,
+    repo_revision::{RepoRevision, is_commit},
+};
+use crate::error::{Error, Result};
+
+/// Largest listing of a repository that is read, in bytes.
+const MAX_LISTING_BYTES: u64 = 16 << 20;
+/// Most redirects of one request.
+const MAX_REDIRECTS: usize = 10;
+/// Longest time to make a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a hub says of a file with other headers than those of HTTP, because the file lies elsewhere.
+const LINKED_ETAG: &str = "x-linked-etag";
+const LINKED_SIZE: &str = "x-linked-size";
+/// Why a hub refuses. For a repository that it does not know it says 401 to whoever has no token.
+const ERROR_CODE: &str = "x-error-code";
+
+/// Asks one hub for one repository.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    /// Without a slash at its end.
+    endpoint: String,
+    endpoint_uri: Uri,
+    /// `Bearer …`.
+    authorization: Option<HeaderValue>,
+    source: RepoRevision,
+    timeout: Duration,
+}
+
+/// The state of a repository at a revision.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) commit: String,
+    /// The names of its files.
+    pub(super) names: BTreeSet<String>,
+}
+
+/// A file of a commit.
+#[derive(Debug)]
+pub(super) struct RemoteFile {
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) etag: Etag,
+    /// In bytes.
+    pub(super) size: u64,
+}
+
+/// How far redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    WithinEndpoint,
+    Anywhere,
+}
+
+impl Client {
+    /// # Errors
+    /// [`Error::InvalidOption`] for an endpoint that is no address or a token that cannot be sent.
+    pub(super) fn new(
+        endpoint: &str,
+        token: Option<&str>,
+        source: RepoRevision,
+        timeout: Duration,
+    ) -> Result<Self> {
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let endpoint_uri = endpoint.parse().ok().filter(is_web_address);
+        let endpoint_uri = endpoint_uri.ok_or_else(|| Error::InvalidOption {
+            option: "endpoint",
+            expected: "an address that begins with https:// or http://".to_owned(),
+            found: format!("`{endpoint}`"),
+        })?;
+        let authorization = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
+        let mut authorization = authorization
+            .transpose()
+            .map_err(|_| Error::InvalidOption {
+                option: "token",
+                expected: "one line of visible ASCII characters".to_owned(),
+                found: "others".to_owned(),
+            })?;
+        if let Some(value) = &mut authorization {
+            value.set_sensitive(true);
+        }
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT_TIMEOUT.min(timeout)))
+            .timeout_per_read(Some(timeout))
+            .timeout_per_write(Some(timeout))
+            .user_agent(concat!("glm-core/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(Self {
+            agent,
+            endpoint,
+            endpoint_uri,
+            authorization,
+            source,
+            timeout,
+        })
+    }
+
+    /// The commit that the revision stands for, and its files.
+    pub(super) fn listing(&self) -> std::result::Result<Listing, HubError> {
+        let RepoRevision { repo, revision } = &self.source;
+        let revision = percent_encoded(revision);
+        let url = format!("{}/api/models/{repo}/revision/{revision}", self.endpoint);
+        let reply = self.send(&Method::GET, &url, 0, Follow::Anywhere);
+        let reply = reply.map_err(|error| match error {
+            HubError::Status { status: 404, .. } => self.not_found(),
+            other => other,
+        })?;
+        let mut body = reply.into_body().into_reader().take(MAX_LISTING_BYTES + 1);
+        let mut json = Vec::new();
+        body.read_to_end(&mut json)
+            .map_err(|error| self.failed(&url, error.into()))?;
+        let malformed = |reason: String| HubError::Reply {
+            url: url.clone(),
+            reason,
+        };
+        if json.len() as u64 > MAX_LISTING_BYTES {
+            let limit = format!("a listing has at most {MAX_LISTING_BYTES} bytes");
+            return Err(malformed(limit));
+        }
+        let repository: Repository =
+            serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
+        // It becomes the name of a folder.
+        if !is_commit(&repository.sha) {
+            return Err(malformed(format!("{:?} is no commit", repository.sha)));
+        }
+        Ok(Listing {
+            commit: repository.sha,
+            names: repository
+                .siblings
+                .into_iter()
+                .map(|file| file.rfilename)
+                .collect(),
+        })
+    }
+
+    /// What the hub says of a file. `name` is a plain file name.
+    pub(super) fn file(
+        &self,
+        commit: &str,
+        name: &str,
+    ) -> std::result::Result<RemoteFile, HubError> {
+        let (repo, encoded) = (&self.source.repo, percent_encoded(name));
+        let url = format!("{}/{repo}/resolve/{commit}/{encoded}", self.endpoint);
+        let reply = self.send(&Method::HEAD, &url, 0, Follow::WithinEndpoint)?;
+        let headers = reply.headers();
+        // The length of an answer that redirects is its own.
+        let length = match reply.status().is_redirection() {
+            true => None,
+            false => header_text(headers, header::CONTENT_LENGTH.as_str()),
+        };
+        let etag = header_text(headers, LINKED_ETAG)
+            .or_else(|| header_text(headers, header::ETAG.as_str()));
+        let size = header_text(headers, LINKED_SIZE).or(length);
+        let malformed = |reason: &str| HubError::Reply {
+            url: url.clone(),
+            reason: reason.to_owned(),
+        };
+        let etag = etag.and_then(Etag::from_header);
+        let size = size.and_then(|size| size.parse().ok());
+        Ok(RemoteFile {
+            name: name.to_owned(),
+            etag: etag.ok_or_else(|| malformed("there is no usable etag"))?,
+            size: size.ok_or_else(|| malformed("there is no length"))?,
+            url,
+        })
+    }
+
+    /// The content of a file from byte `from` on, or all of it from a server that cannot do that.
+    pub(super) fn content(
+        &self,
+        file: &RemoteFile,
+        from: u64,
+    ) -> std::result::Result<Response<Body>, HubError> {
+        self.send(&Method::GET, &file.url, from, Follow::Anywhere)
+    }
+
+    /// A failure below HTTP, as an error of this request.
+    pub(super) fn failed(&self, url: &str, error: ureq::Error) -> HubError {
+        let url = url.to_owned();
+        let reason = match &error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        match error {
+            ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
+                HubError::Stalled {
+                    url,
+                    seconds: self.timeout.as_secs_f64(),
+                }
+            }
+            // A certificate that is refused, for one: another request would not help.
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                HubError::Reply { url, reason }
+            }
+            ureq::Error::Io(_)
+            | ureq::Error::Timeout(_)
+            | ureq::Error::HostNotFound
+            | ureq::Error::ConnectionFailed => HubError::Connection { url, reason },
+            _ => HubError::Reply { url, reason },
+        }
+    }
+
+    /// An answer that is no error; one that redirects only where it is not followed.
+    fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        from: u64,
+        follow: Follow,
+    ) -> std::result::Result<Response<Body>, HubError> {
+        let bad = |reason: &str| HubError::Reply {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let mut uri: Uri = url.parse().map_err(|_| bad("it is no address"))?;
+        for _ in 0..=MAX_REDIRECTS {
+            let at_endpoint = has_same_origin(&uri, &self.endpoint_uri);
+            let mut request = Request::builder()
+                .method(method)
+                .uri(&uri)
+                // The length of a compressed answer would say nothing.
+                .header(header::ACCEPT_ENCODING, "identity");
+            if let (true, Some(value)) = (at_endpoint, &self.authorization) {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            if from > 0 {
+                request = request.header(header::RANGE, format!("bytes={from}-"));
+            }
+            let request = request.body(()).map_err(|error| bad(&error.to_string()))?;
+            let reply = self.agent.run(request);
+            let reply = reply.map_err(|error| self.failed(&without_query(&uri), error))?;
+            if !reply.status().is_redirection() {
+                return self.checked(&uri, reply, at_endpoint);
+            }
+            let location = header_text(reply.headers(), header::LOCATION.as_str());
+            let target = location.and_then(|location| redirect_target(&uri, location));
+            let target = target.ok_or_else(|| bad("it redirects to no web address"))?;
+            if uri.scheme_str() == Some("https") && target.scheme_str() != Some("https") {
+                return Err(bad("it redirects to a connection without encryption"));
+            }
+            if follow == Follow::WithinEndpoint && !has_same_origin(&target, &self.endpoint_uri) {
+                return Ok(reply);
+            }
+            uri = target;
+        }
+        Err(bad("it redirects too often"))
+    }
+
+    fn checked(
+        &self,
+        uri: &Uri,
+        reply: Response<Body>,
+        at_endpoint: bool,
+    ) -> std::result::Result<Response<Body>, HubError> {
+        let status = reply.status();
+        let code = header_text(reply.headers(), ERROR_CODE);
+        match status {
+            _ if status.is_success() => Ok(reply),
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND
+                if at_endpoint && matches!(code, Some("RepoNotFound" | "RevisionNotFound")) =>
+            {
+                Err(self.not_found())
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if at_endpoint => {
+                Err(HubError::AccessDenied {
+                    repo: self.source.repo.clone(),
+                    endpoint: self.endpoint.clone(),
+                    with_token: self.authorization.is_some(),
+                })
+            }
+            _ => Err(HubError::Status {
+                url: without_query(uri),
+                status: status.as_u16(),
+            }),
+        }
+    }
+
+    fn not_found(&self) -> HubError {
+        HubError::NotFound {
+            repo: self.source.repo.clone(),
+            revision: self.source.revision.clone(),
+            endpoint: self.endpoint.clone(),
+        }
+    }
+}
+
+/// The part of a listing that matters.
+#[derive(Deserialize)]
+struct Repository {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+/// A header that is text.
+pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_never_shown() {
+        let source = RepoRevision::new("a/b", "main").unwrap();
+        let client =
+            |token| Client::new("http://hub", Some(token), source.clone(), CONNECT_TIMEOUT);
+        assert!(!format!("{:?}", client("hf_secret").unwrap()).contains("hf_secret"));
+        let error = client("hf_secret\r\nx: y").unwrap_err();
+        assert!(matches!(
+            error,
+            Error::InvalidOption {
+                option: "token",
+                ..
+            }
+        ));
+        assert!(!format!("{error}{error:?}").contains("secret"));
+    }
+}
