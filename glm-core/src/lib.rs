@@ -16,7 +16,7 @@ pub mod prefix_lm;
 mod quantize;
 pub mod random_model;
 
-pub use checkpoint::{LoadOptions, LoadProgress, Precision, load};
+pub use checkpoint::{LoadOptions, LoadProgress, Precision, load, load_tokenizer};
 pub use error::{Error, Result};
 pub use generate::GenerationOptions;
 pub use glm_backends::{DeviceName, cpu::CpuLevel, set_cpu_threads};
