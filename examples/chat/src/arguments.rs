@@ -42,8 +42,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArguments {
-    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), or a file that
-    /// `quantize` wrote with ice_text.model beside it [default: the built-in demonstration model]
+    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), a ggml file of
+    /// chatglm.cpp, or a file that `quantize` or `convert` wrote, with ice_text.model beside it
+    /// [default: the built-in demonstration model]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
     /// Precision of the layers: stored, int8 or int4, or with the number of columns that share a scale

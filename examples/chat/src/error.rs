@@ -16,7 +16,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Model(#[from] glm_core::Error),
     #[error(
-        "there is no folder {}; --model takes the folder of a downloaded checkpoint or a quantised file, and nothing is downloaded here",
+        "there is no folder {}; --model takes the folder of a downloaded checkpoint, a ggml file or a quantised file, and nothing is downloaded here",
         path.display()
     )]
     NoFolder { path: PathBuf },

@@ -1,13 +1,10 @@
 //! From `--model` to a model, with a progress bar on standard error.
 
-use std::{
-    cell::Cell,
-    path::{Path, PathBuf},
-};
+use std::{cell::Cell, path::Path};
 
 use glm_core::{
     CpuLevel, GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage,
-    config::ModelConfig, set_cpu_threads,
+    config::ModelConfig, load_tokenizer, set_cpu_threads,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -40,8 +37,8 @@ pub(crate) fn load(
         None => mini_model::load_with(options)?,
         Some(path) => {
             // The small files first: what is wrong with them should not come out after minutes of reading.
-            let tokenizer = GlmTokenizer::from_dir(tokenizer_folder(path)?);
-            let tokenizer = tokenizer.map_err(glm_core::Error::from)?;
+            check_path(path)?;
+            let tokenizer = load_tokenizer(path)?;
             let bar = Bar::new(language);
             let model = options.progress(|progress| bar.show(progress)).load(path);
             bar.bar.finish_and_clear();
@@ -51,27 +48,17 @@ pub(crate) fn load(
     Ok((tokenizer, model.with_numerics(arguments.numerics())))
 }
 
-/// Where the tokenizer of a model is: in its folder, or in the folder of its file.
-fn tokenizer_folder(path: &Path) -> Result<PathBuf> {
-    if path.is_file() {
-        let folder = path.parent().unwrap_or(path);
-        return Ok(folder.to_path_buf());
-    }
-    check_folder(path)?;
-    ModelConfig::from_dir(path)?;
-    Ok(path.to_path_buf())
-}
-
 /// Tells a wrong path from a damaged checkpoint.
-fn check_folder(dir: &Path) -> Result<()> {
-    let path = dir.to_path_buf();
+fn check_path(model: &Path) -> Result<()> {
+    let path = model.to_path_buf();
     // What cannot be looked at is left to the loader, which says why.
-    match dir.try_exists() {
+    match model.try_exists() {
         Ok(false) => Err(Error::NoFolder { path }),
-        Ok(true) if matches!(dir.join("config.json").try_exists(), Ok(false)) => {
+        _ if model.is_file() => Ok(()),
+        Ok(true) if matches!(model.join("config.json").try_exists(), Ok(false)) => {
             Err(Error::NoConfig { path })
         }
-        _ => Ok(()),
+        _ => ModelConfig::from_dir(model).map(drop).map_err(Error::from),
     }
 }
 
