@@ -12,7 +12,7 @@ use std::{error::Error, fs, process::ExitCode, time::Instant};
 use arguments::Arguments;
 use clap::Parser;
 use glm_core::checkpoint::Converter;
-use indicatif::HumanDuration;
+use indicatif::{DecimalBytes, HumanDuration};
 
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
@@ -45,9 +45,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         bytes += fs::metadata(file)?.len();
     }
     eprintln!(
-        "wrote {}: {:.2} GB, {} in {}",
+        "wrote {}: {}, {} in {}",
         arguments.output.display(),
-        bytes as f64 / 1e9,
+        DecimalBytes(bytes),
         if arguments.no_verify {
             "not verified,"
         } else {

@@ -1,6 +1,7 @@
 //! Writes the official folder layout, as one `model.safetensors` beside `config.json`, tensor by tensor.
 
 use std::{
+    borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -120,13 +121,13 @@ pub(super) fn verify(
     };
     meter.begin(LoadStage::Verifying, conversion.bytes_to_read());
     conversion.run(|tensor, weight, bytes_read| {
-        let expected = match weight {
+        let expected = match &weight {
             None if files.get(LM_HEAD).is_some() => return differs(LM_HEAD),
             None => vec![],
-            Some(weight) => encode(&path, &tensor.name, &weight)?,
+            Some(weight) => encode(&path, &tensor.name, weight)?,
         };
         for (name, bytes) in expected {
-            if files.read(&name)? != bytes {
+            if files.read(&name)? != *bytes {
                 return differs(&name);
             }
         }
@@ -238,7 +239,11 @@ fn header(path: &Path, tensors: &[FileTensor]) -> Result<Vec<u8>> {
 
 /// The tensors of a folder that one of the model becomes, little-endian and row-major: halves, or codes and their scales.
 /// `path` is the file that they are for.
-fn encode(path: &Path, name: &str, weight: &Weight) -> Result<Vec<(String, Vec<u8>)>> {
+fn encode<'weight>(
+    path: &Path,
+    name: &str,
+    weight: &'weight Weight,
+) -> Result<Vec<(String, Cow<'weight, [u8]>)>> {
     let (layout, codes, scales) = match weight {
         Weight::Float(data) => return Ok(vec![(name.to_owned(), halves(name, data)?)]),
         Weight::Packed {
@@ -262,26 +267,28 @@ fn encode(path: &Path, name: &str, weight: &Weight) -> Result<Vec<(String, Vec<u
         tensor: name.to_owned(),
         source,
     })?;
-    let scales = scales.into_iter().flat_map(f16::to_le_bytes).collect();
+    let scales: Vec<u8> = scales.into_iter().flat_map(f16::to_le_bytes).collect();
     Ok(vec![
-        (name.to_owned(), codes),
-        (format!("{name}_scale"), scales),
+        (name.to_owned(), codes.into()),
+        (format!("{name}_scale"), scales.into()),
     ])
 }
 
-/// The values of a tensor in f16.
-fn halves(name: &str, data: &TensorData) -> Result<Vec<u8>> {
-    let data = data.clone().convert_dtype(DType::F16);
-    let values = data.as_slice::<f16>().unwrap_or_default(); // It has just become so.
-    if values.iter().all(|value| value.is_finite()) {
-        Ok(values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect())
-    } else {
-        Err(Error::OfficialLayout {
+/// The values of a tensor in f16; not copied when they are.
+fn halves<'data>(name: &str, data: &'data TensorData) -> Result<Cow<'data, [u8]>> {
+    let halves = match data.dtype() {
+        DType::F16 => Cow::Borrowed(data),
+        _ => Cow::Owned(data.clone().convert_dtype(DType::F16)),
+    };
+    let values = halves.as_slice::<f16>().unwrap_or_default(); // It is of that type.
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err(Error::OfficialLayout {
             tensor: name.to_owned(),
             reason: "it has weights beyond the range of half precision".to_owned(),
-        })
+        });
     }
+    Ok(match halves {
+        Cow::Borrowed(data) => data.as_bytes().into(),
+        Cow::Owned(data) => data.as_bytes().to_vec().into(),
+    })
 }
