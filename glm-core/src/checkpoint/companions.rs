@@ -138,11 +138,11 @@ fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-/// [`Error::Exists`] when writing to `output`, a file or folder, would touch `source`, or anything that is there while not
-/// told to `overwrite`.
+/// Whether `output`, a file or folder, may be written: never when that would touch `source`, and over other files only
+/// when told to `overwrite`.
 ///
 /// # Errors
-/// That one.
+/// [`Error::Exists`] when not.
 pub fn refuse_overwrite(source: &Path, output: &Path, overwrite: bool) -> Result<()> {
     let same = |a: &Path, b: &Path| match (fs::canonicalize(a), fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b,
