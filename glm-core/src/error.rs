@@ -213,6 +213,14 @@ pub enum Error {
         /// What the layout lacks.
         reason: String,
     },
+    /// What was written is not what should have been written.
+    #[error("tensor `{tensor}` in {} is not what was written there; the file cannot be used: check memory and disk, and convert again", path.display())]
+    Verification {
+        /// The file that was written.
+        path: PathBuf,
+        /// The tensor's name in it.
+        tensor: String,
+    },
     /// A prepacked file of another version of this program.
     #[error("{} was made by another version of this program (format {found}, this one reads {expected}); quantise the checkpoint again", path.display())]
     OtherVersion {

@@ -18,7 +18,7 @@ pub mod prefix_lm;
 mod quantize;
 pub mod random_model;
 
-pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load};
+pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load, load_tokenizer};
 pub use error::{Error, Mix, Result};
 pub use generate::GenerationOptions;
 pub use glm_backends::{DeviceName, cpu::CpuLevel, set_cpu_threads};

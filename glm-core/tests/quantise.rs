@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use glm_core::{
     Error, GenerationOptions, LoadOptions, Model,
-    checkpoint::{CheckpointFiles, LoadStage, Precision, WeightDType, save_f16, save_quantized},
+    checkpoint::{
+        Bits, CheckpointFiles, Converter, LoadStage, Precision, Target, WeightDType, save_f16,
+    },
     generate::Generator,
 };
 use glm_quant::{Int4Matrix, Int8Matrix, half::f16};
@@ -93,9 +95,10 @@ fn row_codes_are_those_of_the_official_quantiser() {
     let &[rows, cols] = source.get(DENSE).unwrap().shape.as_slice() else {
         panic!("no matrix")
     };
-    for (name, expected) in [
+    for (name, bits, expected) in [
         (
             "int8-row",
+            Bits::Eight,
             Int8Matrix::quantize_f16(rows, cols, &weights)
                 .unwrap()
                 .codes()
@@ -105,6 +108,7 @@ fn row_codes_are_those_of_the_official_quantiser() {
         ),
         (
             "int4-row",
+            Bits::Four,
             Int4Matrix::quantize_f16(rows, cols, &weights)
                 .unwrap()
                 .packed()
@@ -117,45 +121,15 @@ fn row_codes_are_those_of_the_official_quantiser() {
             .load(golden("chatglm-6b-tiny"))
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        save_quantized(&model, folder.path()).unwrap();
+        Converter::default()
+            .convert(golden("chatglm-6b-tiny"), Target::Official(bits), &folder)
+            .unwrap();
         let saved = CheckpointFiles::open(folder.path()).unwrap();
         assert_eq!(saved.get(DENSE).unwrap().dtype, WeightDType::I8);
         assert_eq!(saved.read(DENSE).unwrap(), expected, "{name}");
         // The folder is one that this library and others load.
         let again = glm_core::load(folder.path()).unwrap();
         assert_eq!(logits(&again), logits(&model), "{name}");
-    }
-}
-
-#[test]
-fn an_official_folder_is_saved_as_it_was() {
-    for case in ["chatglm-6b-tiny-int8", "chatglm-6b-tiny-int4"] {
-        let model = load(case, "stored").unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        save_quantized(&model, folder.path()).unwrap();
-        let source = CheckpointFiles::open(golden(case)).unwrap();
-        let saved = CheckpointFiles::open(folder.path()).unwrap();
-        for info in saved.tensors() {
-            assert_eq!(
-                saved.read(&info.name).unwrap(),
-                source.read(&info.name).unwrap(),
-                "{case}: {}",
-                info.name
-            );
-        }
-        for info in source.tensors() {
-            let is_recomputed = info.name.ends_with("inv_freq");
-            let is_tied = info.name == "lm_head.weight";
-            assert!(
-                is_recomputed || is_tied || saved.get(&info.name).is_some(),
-                "{case}: {} was left out",
-                info.name
-            );
-        }
-        assert_eq!(
-            logits(&glm_core::load(folder.path()).unwrap()),
-            logits(&model)
-        );
     }
 }
 
@@ -202,22 +176,8 @@ fn codes_are_kept_and_never_quantised_again() {
 }
 
 #[test]
-fn the_official_layout_refuses_what_it_has_no_place_for() {
+fn a_quantised_model_is_not_saved_as_floats() {
     let folder = tempfile::tempdir().unwrap();
-    let refused = |layers: &str, head: &str| {
-        let model = LoadOptions::default()
-            .precision(precision(layers))
-            .head(precision(head))
-            .load(golden("chatglm-6b-tiny"))
-            .unwrap();
-        let error = save_quantized(&model, folder.path()).unwrap_err();
-        assert!(matches!(error, Error::OfficialLayout { .. }), "{error}");
-        error.to_string()
-    };
-    assert!(refused("int4-g32", "stored").contains("one scale for each row"));
-    assert!(refused("int8-g128", "stored").contains("one scale for each row"));
-    assert!(refused("int4-row", "int8").contains("embedding and head must be float"));
-    assert!(refused("stored", "stored").contains("float"));
     let model = load("chatglm-6b-tiny-int8", "stored").unwrap();
     assert!(matches!(
         save_f16(&model, folder.path()),

@@ -1,5 +1,6 @@
 //! What can be wrong with the parts of a quantised matrix.
 
+use crate::ggml_block::GgmlBlock;
 use crate::layout::{Bits, GroupSize};
 
 /// The result of every fallible function of this crate.
@@ -78,6 +79,12 @@ pub enum Error {
         bits: Bits,
         /// Columns of the matrix that share a scale.
         group: GroupSize,
+    },
+    /// A packed matrix was asked for that would need a minimum or five bits.
+    #[error("{block:?} blocks have no packed form with the same weights")]
+    NoPackedForm {
+        /// The blocks.
+        block: GgmlBlock,
     },
     /// An activation to calibrate with is NaN or infinite.
     #[error("the activation of token {token}, column {column} is NaN or infinite")]

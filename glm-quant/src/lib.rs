@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod ggml_block;
 pub mod gptq;
 mod group_scale;
 mod int4;
@@ -15,6 +16,7 @@ mod round_to_nearest;
 mod row_block;
 
 pub use error::{Error, Result};
+pub use ggml_block::GgmlBlock;
 pub use half;
 pub use int4::Int4Matrix;
 pub use int8::Int8Matrix;

@@ -47,9 +47,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArguments {
-    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), a file that
-    /// `quantize` wrote with ice_text.model beside it, or the name of a model on huggingface.co, such
-    /// as THUDM/chatglm-6b, which is downloaded once [default: the built-in demonstration model]
+    /// Folder of a downloaded checkpoint (config.json, ice_text.model, weights), a ggml file of
+    /// chatglm.cpp, a file that `quantize` or `convert` wrote with ice_text.model beside it, or the
+    /// name of a model on huggingface.co, such as THUDM/chatglm-6b, which is downloaded once
+    /// [default: the built-in demonstration model]
     #[arg(short, long, value_name = "PATH|ORG/NAME")]
     pub(crate) model: Option<PathBuf>,
     /// Branch, tag or commit of a model that is given by name

@@ -16,7 +16,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Model(#[from] glm_core::Error),
     #[error(
-        "there is no folder {}; --model takes the folder of a downloaded checkpoint, a quantised file, or the name ORG/NAME of a model to download",
+        "there is no folder {}; --model takes the folder of a downloaded checkpoint, a ggml file, a quantised file, or the name ORG/NAME of a model to download",
         path.display()
     )]
     NoFolder { path: PathBuf },

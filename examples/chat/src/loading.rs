@@ -7,7 +7,7 @@ use std::{
 
 use glm_core::{
     CpuLevel, GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage,
-    config::ModelConfig, hub::Hub, set_cpu_threads,
+    config::ModelConfig, hub::Hub, load_tokenizer, set_cpu_threads,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -41,8 +41,8 @@ pub(crate) fn load(
         Some(name) => {
             let path = locate(name, arguments, language)?;
             // The small files first: what is wrong with them should not come out after minutes of reading.
-            let tokenizer = GlmTokenizer::from_dir(tokenizer_folder(&path)?);
-            let tokenizer = tokenizer.map_err(glm_core::Error::from)?;
+            check_path(&path)?;
+            let tokenizer = load_tokenizer(&path)?;
             let bar = Bar::new(language);
             let options = options.progress(|progress| bar.show(progress));
             (tokenizer, options.load(path)?)
@@ -52,7 +52,11 @@ pub(crate) fn load(
 }
 
 /// The path itself, or the folder of the downloaded model of that name.
-fn locate(name: &Path, arguments: &ModelArguments, language: Language) -> Result<PathBuf> {
+pub(crate) fn locate(
+    name: &Path,
+    arguments: &ModelArguments,
+    language: Language,
+) -> Result<PathBuf> {
     let bar = Bar::new(language);
     let mut hub = Hub::from_env().progress(|progress| bar.show(progress));
     if arguments.offline {
@@ -61,27 +65,17 @@ fn locate(name: &Path, arguments: &ModelArguments, language: Language) -> Result
     Ok(hub.locate(name, &arguments.revision)?)
 }
 
-/// Where the tokenizer of a model is: in its folder, or in the folder of its file.
-fn tokenizer_folder(path: &Path) -> Result<PathBuf> {
-    if path.is_file() {
-        let folder = path.parent().unwrap_or(path);
-        return Ok(folder.to_path_buf());
-    }
-    check_folder(path)?;
-    ModelConfig::from_dir(path)?;
-    Ok(path.to_path_buf())
-}
-
 /// Tells a wrong path from a damaged checkpoint.
-fn check_folder(dir: &Path) -> Result<()> {
-    let path = dir.to_path_buf();
+fn check_path(model: &Path) -> Result<()> {
+    let path = model.to_path_buf();
     // What cannot be looked at is left to the loader, which says why.
-    match dir.try_exists() {
+    match model.try_exists() {
         Ok(false) => Err(Error::NoFolder { path }),
-        Ok(true) if matches!(dir.join("config.json").try_exists(), Ok(false)) => {
+        _ if model.is_file() => Ok(()),
+        Ok(true) if matches!(model.join("config.json").try_exists(), Ok(false)) => {
             Err(Error::NoConfig { path })
         }
-        _ => Ok(()),
+        _ => ModelConfig::from_dir(model).map(drop).map_err(Error::from),
     }
 }
 

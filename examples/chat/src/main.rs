@@ -49,8 +49,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     let language = arguments.language();
     let options = arguments.chat_options()?;
-    if let (true, Some(path)) = (arguments.model.plan, &arguments.model.model) {
-        return plan::print(path, arguments.model.json, &mut io::stdout().lock());
+    if let (true, Some(name)) = (arguments.model.plan, &arguments.model.model) {
+        let path = loading::locate(name, &arguments.model, language)?;
+        return plan::print(&path, arguments.model.json, &mut io::stdout().lock());
     }
     let (tokenizer, model) = loading::load(&arguments.model, language)?;
     let mut session = Session::new(tokenizer, model, options);

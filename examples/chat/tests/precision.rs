@@ -78,6 +78,30 @@ fn a_quantised_file_is_a_model_with_the_tokenizer_beside_it() {
 }
 
 #[test]
+fn a_ggml_file_needs_no_tokenizer_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glm-core/tests/golden/ggml");
+    let file = dir.path().join("chatglm-ggml.bin");
+    std::fs::copy(golden.join("chatglm-6b-tiny.f16.bin"), &file).unwrap();
+    let chat = |model: &Path| {
+        let model = model.to_str().unwrap();
+        answer(&chat(
+            dir.path(),
+            &["--model", model, "--max-new-tokens", "8", "--raw"],
+        ))
+    };
+    let found = chat(&file);
+    assert!(found.trim().len() > 4, "{found:?}");
+
+    // The same weights and tokenizer as the folder that other programs take.
+    let folder = dir.path().join("folder");
+    glm_core::checkpoint::Converter::default()
+        .convert(&file, glm_core::checkpoint::Target::Safetensors, &folder)
+        .unwrap();
+    assert_eq!(chat(&folder), found);
+}
+
+#[test]
 fn guesses_exactness_and_the_cache_change_no_greedy_answer() {
     let cache = tempfile::tempdir().unwrap();
     let plain = answer(&chat(cache.path(), &[]));

@@ -155,6 +155,7 @@ pub fn format_name(format: WeightFormat) -> &'static str {
     match format {
         WeightFormat::Safetensors => "safetensors",
         WeightFormat::PytorchBin => "bin",
+        WeightFormat::Ggml => "ggml",
     }
 }
 

@@ -1,11 +1,11 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 use glm_core::{
     Error,
-    checkpoint::{GroupSize, Precision},
+    checkpoint::{GroupSize, Precision, Target},
 };
 
 const AFTER_HELP: &str = "\
@@ -28,12 +28,12 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Arguments {
-    /// Folder of the checkpoint (config.json and weights), or the name of a model on huggingface.co,
-    /// such as THUDM/chatglm-6b, which is downloaded once
-    pub(crate) dir: PathBuf,
+    /// Folder of the checkpoint (config.json and weights), a ggml file of chatglm.cpp, or the name of a
+    /// model on huggingface.co, such as THUDM/chatglm-6b, which is downloaded once
+    pub(crate) source: PathBuf,
     /// What the matrices of the layers become
     #[arg(short, long, value_name = "NAME")]
-    precision: Precision,
+    pub(crate) precision: Precision,
     /// What embedding and head become [default: int8; stored with --official]
     #[arg(long, value_name = "NAME", conflicts_with = "official")]
     head: Option<Precision>,
@@ -45,55 +45,27 @@ pub(crate) struct Arguments {
     /// Write a folder in the official layout, for other programs, in place of one file; one scale
     /// for each row, embedding and head in fp16
     #[arg(long)]
-    pub(crate) official: bool,
+    official: bool,
     /// The file (the folder with --official) to write
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
     /// Overwrite what is there
     #[arg(long)]
-    force: bool,
+    pub(crate) force: bool,
 }
 
 impl Arguments {
-    /// The precision of the layers. The official layout has one scale for each row.
-    pub(crate) fn precision(&self) -> Precision {
+    /// What the library is asked for. The official layout has one scale for each row.
+    pub(crate) fn target(&self) -> Result<Target, Error> {
         match self.precision {
-            Precision::Quantized { bits, group: None } if self.official => Precision::Quantized {
-                bits,
-                group: Some(GroupSize::Row),
-            },
-            precision => precision,
-        }
-    }
-
-    /// The precision of embedding and head, where one was asked for.
-    pub(crate) fn asked_head(&self) -> Option<Precision> {
-        match self.official {
-            true => Some(Precision::Stored),
-            false => self.head,
-        }
-    }
-
-    /// What can be known to fail before minutes of work.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.official {
-            self.check_official()?;
-        }
-        let is_input = crate::is_same(&self.dir, &self.output);
-        if is_input || (!self.force && is_taken(&self.output)) {
-            return Err(Error::Exists {
-                path: self.output.clone(),
-            });
-        }
-        Ok(())
-    }
-
-    fn check_official(&self) -> Result<(), Error> {
-        match self.precision() {
+            layers if !self.official => Ok(Target::Prepacked {
+                layers,
+                head: self.head,
+            }),
             Precision::Quantized {
-                group: Some(GroupSize::Row),
-                ..
-            } => Ok(()),
+                bits,
+                group: None | Some(GroupSize::Row),
+            } => Ok(Target::Official(bits)),
             other => Err(Error::InvalidOption {
                 option: "precision",
                 expected: "int4, int8, int4-row or int8-row with --official: that layout has one scale for each row"
@@ -102,12 +74,9 @@ impl Arguments {
             }),
         }
     }
-}
 
-/// A folder without anything in it is free.
-fn is_taken(path: &Path) -> bool {
-    match path.read_dir() {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => path.exists(),
+    /// The precision of embedding and head beside layers that are calibrated.
+    pub(crate) fn calibrated_head(&self) -> Precision {
+        self.head.unwrap_or(self.precision.default_head())
     }
 }

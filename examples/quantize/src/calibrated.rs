@@ -5,6 +5,7 @@ use std::{error::Error, path::Path};
 use glm_core::{
     GlmTokenizer, LoadOptions, Quantizer, TokenId,
     checkpoint::{Precision, save_prepacked},
+    load_tokenizer,
 };
 
 /// Tokens of text in a calibration row.
@@ -13,11 +14,11 @@ const ROW_TOKENS: usize = 256;
 /// Rows that are used at most: more text changes little and takes long.
 const MAX_ROWS: usize = 128;
 
-/// Quantises the checkpoint in `dir` with GPTQ on the text in `calibration`, and writes the prepacked file `output`.
+/// Quantises the checkpoint `source` with GPTQ on the text in `calibration`, and writes the prepacked file `output`.
 /// `progress` is told how many blocks are done, and of how many.
 pub(crate) fn write(
     options: LoadOptions<'_>,
-    dir: &Path,
+    source: &Path,
     calibration: &Path,
     [layers, head]: [Precision; 2],
     output: &Path,
@@ -25,12 +26,12 @@ pub(crate) fn write(
 ) -> Result<(), Box<dyn Error>> {
     let at = |error| format!("{}: {error}", calibration.display());
     let text = std::fs::read_to_string(calibration).map_err(at)?;
-    let tokenizer = GlmTokenizer::from_dir(dir)?;
+    let tokenizer = load_tokenizer(source)?;
     let rows = rows(&tokenizer, &text);
     if rows.is_empty() {
         return Err(format!("{}: there is no text in it", calibration.display()).into());
     }
-    let model = options.load(dir)?;
+    let model = options.load(source)?;
     let quantizer = Quantizer::Gptq { calibration: &rows };
     let model = model.quantize(layers, Some(head), quantizer, progress)?;
     save_prepacked(&model, output)?;

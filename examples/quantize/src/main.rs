@@ -6,21 +6,14 @@
 
 mod arguments;
 mod calibrated;
-mod official;
-mod progress;
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Instant,
-};
+use std::{error::Error, fs, process::ExitCode, time::Instant};
 
 use arguments::Arguments;
 use clap::Parser;
 use glm_core::{
     LoadOptions,
+    checkpoint::{Converter, refuse_overwrite},
     hub::{DEFAULT_REVISION, Hub},
 };
 use indicatif::HumanDuration;
@@ -37,56 +30,38 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    arguments.check()?;
-    let bar = progress::bar();
-    let options = LoadOptions::default().progress(|progress| progress::show(&bar, progress));
-    let hub = Hub::from_env().progress(|progress| progress::show(&bar, progress));
-    let dir = &hub.locate(&arguments.dir, DEFAULT_REVISION)?;
+    let target = arguments.target()?;
+    let bar = progress_bar::bar();
+    let show = |progress| progress_bar::show(&bar, progress);
+    let hub = Hub::from_env().progress(show);
+    let source = &hub.locate(&arguments.source, DEFAULT_REVISION)?;
     let output = &arguments.output;
     let written = if let Some(text) = &arguments.gptq {
-        let blocks = |done, of| progress::show_blocks(&bar, done, of);
-        let head = arguments.asked_head();
-        let head = head.unwrap_or(arguments.precision().default_head());
-        let precisions = [arguments.precision(), head];
-        calibrated::write(options, dir, text, precisions, output, blocks)
+        refuse_overwrite(source, output, arguments.force)?;
+        let blocks = |done, of| progress_bar::show_blocks(&bar, done, of);
+        let options = LoadOptions::default().progress(show);
+        let precisions = [arguments.precision, arguments.calibrated_head()];
+        calibrated::write(options, source, text, precisions, output, blocks)
             .map(|()| vec![output.clone()])
     } else {
-        // A head that was not asked for follows the checkpoint: its own codes are kept.
-        let options = options.precision(arguments.precision());
-        let options = match arguments.asked_head() {
-            Some(head) => options.head(head),
-            None => options,
-        };
-        match arguments.official {
-            true => official::write(options, dir, output),
-            false => options
-                .prepack(dir, output)
-                .map_err(Into::into)
-                .map(|()| vec![output.clone()]),
-        }
+        Converter::default()
+            .overwrite(arguments.force)
+            .verify(false)
+            .progress(show)
+            .convert(source, target, output)
+            .map_err(Into::into)
     };
     bar.finish_and_clear();
-    let bytes = size_of(&written?)?;
+    let mut bytes = 0;
+    for file in written? {
+        bytes += fs::metadata(file)?.len();
+    }
     eprintln!(
         "wrote {}: {:.2} GB, layers {}, in {}",
-        arguments.output.display(),
+        output.display(),
         bytes as f64 / 1e9,
-        arguments.precision(),
+        arguments.precision,
         HumanDuration(start.elapsed()),
     );
     Ok(())
-}
-
-fn size_of(files: &[PathBuf]) -> Result<u64, Box<dyn Error>> {
-    let size = |path: &PathBuf| fs::metadata(path).map(|file| file.len());
-    let sizes: std::io::Result<Vec<u64>> = files.iter().map(size).collect();
-    Ok(sizes?.into_iter().sum())
-}
-
-/// The same folder or file, however it is written.
-pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,7 @@ const PARTIAL_SUFFIX: &str = ".partial";
 /// A file being written beside the place where it will be. Dropped before [`PartialFile::commit`], it is removed; what a
 /// killed process leaves is removed by the next one.
 #[derive(Debug)]
-pub(super) struct PartialFile {
+struct PartialFile {
     target: PathBuf,
     partial: PathBuf,
     file: File,
@@ -26,7 +26,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::PermissionDenied`], and [`Error::Exists`] while another process writes the same file.
-    pub(super) fn create(target: &Path) -> Result<Self> {
+    fn create(target: &Path) -> Result<Self> {
         let mut name = target.as_os_str().to_owned();
         name.push(PARTIAL_SUFFIX);
         let partial = PathBuf::from(name);
@@ -47,16 +47,11 @@ impl PartialFile {
         })
     }
 
-    /// The file, for writing.
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Brings the content to the disk, then the file to its name, over what was there.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn commit(mut self) -> io::Result<()> {
+    fn commit(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.partial, &self.target)?;
         self.has_its_name = true;
@@ -64,6 +59,72 @@ impl PartialFile {
         let _ = self.file.unlock();
         sync_folder(&self.target)
     }
+}
+
+/// A [`PartialFile`] whose parts are written in any order.
+#[derive(Debug)]
+pub(super) struct PartWriter<W = File> {
+    partial: PartialFile,
+    file: W,
+    /// Bytes that the file will have; for the error of a full disk.
+    required: u64,
+}
+
+impl PartWriter {
+    /// As [`PartialFile::create`], for a file of `required` bytes.
+    pub(super) fn create(target: &Path, required: u64) -> Result<Self> {
+        Self::create_through(target, required, |file| file)
+    }
+}
+
+impl<W: Write + Seek> PartWriter<W> {
+    /// As [`PartWriter::create`], with something between the parts and the file.
+    pub(super) fn create_through(
+        target: &Path,
+        required: u64,
+        through: impl FnOnce(File) -> W,
+    ) -> Result<Self> {
+        let partial = PartialFile::create(target)?;
+        let file = partial.file.try_clone();
+        let file = file.map_err(|error| Error::io(target, error))?;
+        Ok(Self {
+            partial,
+            file: through(file),
+            required,
+        })
+    }
+
+    /// Writes `bytes` from byte `start` on.
+    ///
+    /// # Errors
+    /// [`Error::StorageFull`], [`Error::Io`].
+    pub(super) fn write_at(&mut self, start: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.file.seek(SeekFrom::Start(start));
+        let written = written.and_then(|_| self.file.write_all(bytes));
+        written.map_err(|error| write_error(&self.partial.target, self.required, error))
+    }
+
+    /// As [`PartialFile::commit`].
+    ///
+    /// # Errors
+    /// As [`PartWriter::write_at`].
+    pub(super) fn commit(mut self) -> Result<()> {
+        let target = self.partial.target.clone();
+        self.file
+            .flush()
+            .and_then(|()| self.partial.commit())
+            .map_err(|error| write_error(&target, self.required, error))
+    }
+}
+
+/// Writes a whole file, which appears under its name when it is whole.
+///
+/// # Errors
+/// As [`PartialFile::create`]; [`Error::StorageFull`].
+pub(super) fn write_whole(target: &Path, content: &[u8]) -> Result<()> {
+    let mut writer = PartWriter::create(target, content.len() as u64)?;
+    writer.write_at(0, content)?;
+    writer.commit()
 }
 
 impl Drop for PartialFile {
@@ -123,8 +184,6 @@ pub(crate) fn write_error(path: &Path, required: u64, error: io::Error) -> Error
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]
@@ -133,8 +192,8 @@ mod tests {
         let path = folder.path().join("model");
         fs::write(&path, "old").unwrap();
 
-        let partial = PartialFile::create(&path).unwrap();
-        partial.file().write_all(b"new").unwrap();
+        let mut partial = PartialFile::create(&path).unwrap();
+        partial.file.write_all(b"new").unwrap();
         assert!(matches!(
             PartialFile::create(&path),
             Err(Error::Exists { .. })
@@ -145,8 +204,8 @@ mod tests {
 
         // What a killed process left, longer than what is written now.
         fs::write(folder.path().join("model.partial"), [7; 100]).unwrap();
-        let partial = PartialFile::create(&path).unwrap();
-        partial.file().write_all(b"new").unwrap();
+        let mut partial = PartialFile::create(&path).unwrap();
+        partial.file.write_all(b"new").unwrap();
         partial.commit().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

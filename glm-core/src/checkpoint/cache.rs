@@ -54,7 +54,7 @@ pub(super) struct CacheEntry {
 }
 
 impl CacheEntry {
-    /// The place of the checkpoint in folder `source`, of which nothing but the index is read.
+    /// The place of the checkpoint `source`, a folder or a ggml file. Of a folder nothing but the index is read.
     ///
     /// # Errors
     /// As [`CheckpointFiles::open`], for the folder and the index; [`Error::Io`] for a file whose state cannot be read.
@@ -65,8 +65,13 @@ impl CacheEntry {
         forms: Forms,
     ) -> Result<Self> {
         let source = fs::canonicalize(source).map_err(|error| Error::io(source, error))?;
-        let mut files = CheckpointFiles::paths_in(&source, format)?;
-        files.push(source.join("config.json"));
+        let files = if source.is_file() {
+            vec![source.clone()]
+        } else {
+            let mut files = CheckpointFiles::paths_in(&source, format)?;
+            files.push(source.join("config.json"));
+            files
+        };
         let mut digest = Xxh3::new();
         digest.update(&prepacked::VERSION.to_le_bytes());
         for file in files {
@@ -97,11 +102,6 @@ impl CacheEntry {
             stem,
             path,
         })
-    }
-
-    /// Where the model is, or will be.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Opens the model; when there is none, has `make` write it to the path that it is given. The meter is told when
@@ -154,7 +154,7 @@ impl CacheEntry {
     }
 }
 
-/// The folder's name as far as every file system can hold it, for whoever looks into the cache.
+/// The name of a folder or file as far as every file system can hold it, for whoever looks into the cache.
 fn plain_name(folder: &Path) -> impl fmt::Display {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let plain: String = name

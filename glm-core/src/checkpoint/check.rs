@@ -185,10 +185,14 @@ fn check(expected: &ExpectedTensor, info: &TensorInfo) -> Result<()> {
 
 /// [`Error::TensorType`] for a tensor that should have been `expected`.
 pub(super) fn wrong_type(info: &TensorInfo, expected: &str) -> Error {
+    let found = match info.blocks {
+        None => format!("{:?}", info.dtype),
+        Some(block) => format!("{block:?}"),
+    };
     Error::TensorType {
         path: info.file.clone(),
         tensor: info.name.clone(),
         expected: expected.to_owned(),
-        found: format!("{:?}", info.dtype).to_lowercase(),
+        found: found.to_lowercase(),
     }
 }

@@ -5,101 +5,163 @@
 
 use std::{sync::mpsc, thread};
 
+use glm_quant::{PackedLayout, PackedMatrix};
+use xxhash_rust::xxh3::xxh3_128;
+
 use crate::{
     checkpoint::{
-        check::check_tensors,
+        check::{check_tensors, wrong_type},
         files::{CheckpointFiles, TensorInfo, WeightDType},
         names::{ExpectedTensor, LM_HEAD, Role, WORD_EMBEDDINGS, model_tensors},
         precision::{Form, Forms},
-        stored_tensor::StoredTensor,
+        prepacked::PrepackedFile,
+        stored_tensor::{StoredTensor, requantize, to_halves},
         weight::Weight,
     },
     config::ChatGlmConfig,
     error::{Error, Result},
 };
-use xxhash_rust::xxh3::xxh3_128;
 
 /// A checkpoint whose files were found to fit its configuration, and what becomes of it.
 #[derive(Debug)]
 pub(super) struct Conversion<'files> {
-    files: &'files CheckpointFiles,
+    files: Files<'files>,
+    stored: Forms,
     forms: Forms,
     /// In the order of reading: the embedding and the head first, since the two are compared.
-    tensors: Vec<Step<'files>>,
+    tensors: Vec<Step>,
 }
 
-/// One tensor of the model, and where it comes from.
+/// Where tensors come from.
+#[derive(Debug, Clone, Copy)]
+enum Files<'files> {
+    Checkpoint(&'files CheckpointFiles),
+    Prepacked(&'files PrepackedFile),
+}
+
+/// One tensor of the model, and what is stored of it.
 #[derive(Debug)]
-struct Step<'files> {
+struct Step {
     tensor: ExpectedTensor,
-    stored: &'files TensorInfo,
-    /// Of a matrix that is stored as codes.
-    scales: Option<&'files TensorInfo>,
+    stored: TensorInfo,
+    /// Of a matrix that is stored as codes with one scale a row.
+    scales: Option<TensorInfo>,
+    /// Bytes in the files, with the scales.
+    stored_bytes: u64,
 }
 
 /// What was read for one step.
-struct Read<'files> {
-    weight: StoredTensor<'files>,
-    scales: Option<StoredTensor<'files>>,
+enum Read<'step> {
+    Stored {
+        weight: StoredTensor<'step>,
+        scales: Option<StoredTensor<'step>>,
+    },
+    /// In the form of the model already.
+    Ready(Weight),
 }
 
 impl<'files> Conversion<'files> {
-    /// Checks that the files hold exactly the tensors of `config`, in shapes and types that can be used. Reads none.
+    /// Checks that the files hold exactly the tensors of `config`, `stored` as it was found, in shapes and types that
+    /// can be used. Reads none.
     ///
     /// # Errors
     /// Of names, shapes and types; see [`LoadOptions::load`](super::LoadOptions::load).
     pub(super) fn new(
         files: &'files CheckpointFiles,
         config: &ChatGlmConfig,
+        stored: Forms,
         forms: Forms,
     ) -> Result<Self> {
         check_tensors(files, config)?;
         let mut tensors = Vec::new();
         for tensor in model_tensors(config) {
-            let Some(stored) = files.get(&tensor.name) else {
+            let Some(info) = files.get(&tensor.name) else {
                 continue; // A head that is left out: the check lets nothing else be missing.
             };
             let scales = files.get(&format!("{}_scale", tensor.name));
+            let is_matrix = tensor.role == Role::Matrix && scales.is_none();
+            if is_matrix && Form::of_blocks(info) != stored.of(&tensor) {
+                return Err(wrong_type(info, "the type of the other matrices"));
+            }
+            let stored_bytes = info.stored_len() + scales.map_or(0, TensorInfo::stored_len);
             tensors.push(Step {
                 tensor,
-                stored,
-                scales,
+                stored: info.clone(),
+                scales: scales.cloned(),
+                stored_bytes,
             });
         }
+        Ok(Self::of_steps(
+            Files::Checkpoint(files),
+            stored,
+            forms,
+            tensors,
+        ))
+    }
+
+    /// The tensors of a prepacked file, which opening has checked.
+    pub(super) fn of_prepacked(file: &'files PrepackedFile, forms: Forms) -> Self {
+        let tensors = model_tensors(file.config()).into_iter();
+        let tensors = tensors.filter_map(|tensor| {
+            let (stored, stored_bytes) = file.tensor(&tensor)?;
+            Some(Step {
+                tensor,
+                stored,
+                scales: None,
+                stored_bytes,
+            })
+        });
+        Self::of_steps(
+            Files::Prepacked(file),
+            file.forms(),
+            forms,
+            tensors.collect(),
+        )
+    }
+
+    fn of_steps(files: Files<'files>, stored: Forms, forms: Forms, mut tensors: Vec<Step>) -> Self {
         tensors.sort_by_key(|step| match step.tensor.name.as_str() {
             WORD_EMBEDDINGS => 0,
             LM_HEAD => 1,
             _ => 2,
         });
-        Ok(Self {
+        Self {
             files,
+            stored,
             forms,
             tensors,
-        })
+        }
     }
 
     pub(super) fn forms(&self) -> Forms {
         self.forms
     }
 
-    /// The type that a tensor is stored in; `None` for a head that is left out.
-    pub(super) fn stored_type(&self, name: &str) -> Option<WeightDType> {
+    /// The type that a matrix has when it stays float, or becomes so; `None` for a head that is left out.
+    pub(super) fn float_type(&self, name: &str) -> Option<WeightDType> {
         let step = self.tensors.iter().find(|step| step.tensor.name == name)?;
-        Some(step.stored.dtype)
+        Some(match self.stored_layout(step) {
+            None => step.stored.dtype,
+            Some(_) => WeightDType::F16,
+        })
     }
 
     /// Bytes that are read in all.
     pub(super) fn bytes_to_read(&self) -> u64 {
-        self.tensors.iter().map(Step::stored_bytes).sum()
+        self.tensors.iter().map(|step| step.stored_bytes).sum()
     }
 
     /// Bytes of the largest tensor in the files.
     pub(super) fn largest_read(&self) -> u64 {
-        self.tensors
-            .iter()
-            .map(Step::stored_bytes)
-            .max()
-            .unwrap_or(0)
+        let bytes = self.tensors.iter().map(|step| step.stored_bytes);
+        bytes.max().unwrap_or(0)
+    }
+
+    /// Bytes that it takes to convert one tensor after the other: the one that is read, the one before it, and what
+    /// becomes of that.
+    pub(super) fn bytes_at_once(&self) -> u64 {
+        let result = self.tensors.iter().map(|step| self.model_bytes_of(step));
+        2 * self.largest_read() + result.max().unwrap_or(0)
     }
 
     /// Bytes of the model in memory. A head is not counted when `tied`: it is expected to be the embedding again.
@@ -111,20 +173,30 @@ impl<'files> Conversion<'files> {
             .sum()
     }
 
-    fn model_bytes_of(&self, step: &Step<'_>) -> u64 {
+    fn model_bytes_of(&self, step: &Step) -> u64 {
         let elements: u64 = step.tensor.shape.iter().map(|&n| n as u64).product();
-        match (step.tensor.role, self.form(&step.tensor), matrix(step)) {
+        match (
+            step.tensor.role,
+            self.layout(step),
+            self.stored_layout(step),
+        ) {
             (Role::Vector, ..) => 4 * elements,
-            (_, Form::Packed { .. }, Some((rows, cols))) => self
-                .form(&step.tensor)
-                .layout(rows, cols)
-                .map_or(0, |layout| layout.byte_len() as u64),
-            _ => step.stored.byte_len(),
+            (_, Some(layout), _) => layout.byte_len() as u64,
+            (_, None, Some(_)) => 2 * elements,
+            (_, None, None) => step.stored.byte_len(),
         }
     }
 
-    fn form(&self, tensor: &ExpectedTensor) -> Form {
-        self.forms.of(tensor)
+    /// What a matrix becomes; `None` for floats.
+    fn layout(&self, step: &Step) -> Option<PackedLayout> {
+        let (rows, cols) = matrix(step)?;
+        self.forms.of(&step.tensor).layout(rows, cols)
+    }
+
+    /// What a matrix is stored as; `None` for floats.
+    fn stored_layout(&self, step: &Step) -> Option<PackedLayout> {
+        let (rows, cols) = matrix(step)?;
+        self.stored.of(&step.tensor).layout(rows, cols)
     }
 
     /// Reads everything. `sink` is given each tensor in turn with the bytes that were read for it; for a head that
@@ -161,8 +233,7 @@ impl<'files> Conversion<'files> {
                 let read = read?;
                 let mut is_copy = false;
                 if [WORD_EMBEDDINGS, LM_HEAD].contains(&step.tensor.name.as_str()) {
-                    let scales = read.scales.as_ref().map(|scales| xxh3_128(&scales.bytes));
-                    let digest = Some((step.stored.dtype, xxh3_128(&read.weight.bytes), scales));
+                    let digest = Some((step.stored.dtype, read.digest()));
                     is_copy = digest == embedding;
                     embedding = digest;
                 }
@@ -170,47 +241,100 @@ impl<'files> Conversion<'files> {
                     true => None,
                     false => Some(self.convert(step, read)?),
                 };
-                sink(&step.tensor, weight, step.stored_bytes())?;
+                sink(&step.tensor, weight, step.stored_bytes)?;
             }
             Ok(())
         })
     }
 
-    fn read(&self, step: &Step<'files>) -> Result<Read<'files>> {
-        let read = |info: &'files TensorInfo| {
-            let bytes = self.files.read(&info.name)?;
+    fn read<'step>(&self, step: &'step Step) -> Result<Read<'step>> {
+        let files = match self.files {
+            Files::Checkpoint(files) => files,
+            Files::Prepacked(file) => return file.weight(&step.tensor.name).map(Read::Ready),
+        };
+        let read = |info: &'step TensorInfo| {
+            let bytes = files.read_stored(&info.name)?;
             Ok::<_, Error>(StoredTensor { info, bytes })
         };
-        Ok(Read {
-            weight: read(step.stored)?,
-            scales: step.scales.map(read).transpose()?,
+        Ok(Read::Stored {
+            weight: read(&step.stored)?,
+            scales: step.scales.as_ref().map(read).transpose()?,
         })
     }
 
-    fn convert(&self, step: &Step<'_>, read: Read<'_>) -> Result<Weight> {
+    fn convert(&self, step: &Step, read: Read<'_>) -> Result<Weight> {
+        let (layout, stored) = (self.layout(step), self.stored_layout(step));
+        let (weight, scales) = match read {
+            Read::Ready(weight) if step.tensor.role == Role::Vector || layout == stored => {
+                return Ok(weight);
+            }
+            Read::Ready(Weight::Packed {
+                layout: stored,
+                codes,
+                scales,
+            }) => {
+                let matrix = Weight::matrix(stored, &codes, &scales);
+                let matrix = matrix.map_err(|source| Error::Quantize {
+                    path: step.stored.file.clone(),
+                    tensor: step.tensor.name.clone(),
+                    source,
+                })?;
+                return fit(&step.stored, matrix, layout);
+            }
+            Read::Ready(Weight::Float(data)) => {
+                let bytes = data.as_bytes().to_vec();
+                let info = &step.stored;
+                (StoredTensor { info, bytes }, None)
+            }
+            Read::Stored { weight, scales } => (weight, scales),
+        };
         if step.tensor.role == Role::Vector {
-            return read.weight.widened().map(Weight::Float);
+            return weight.widened().map(Weight::Float);
         }
-        let layout =
-            matrix(step).and_then(|(rows, cols)| self.form(&step.tensor).layout(rows, cols));
-        match (layout, read.scales) {
-            (None, _) => read.weight.float().map(Weight::Float),
-            (Some(layout), None) => read.weight.quantize(layout).map(Weight::packed),
-            (Some(layout), Some(scales)) => read.weight.repack(layout, scales).map(Weight::packed),
+        let matrix = match (stored, step.stored.blocks, scales) {
+            (Some(stored), Some(block), _) => weight.pack(block, stored.rows, stored.cols)?,
+            (Some(stored), None, Some(scales)) => weight.repack(stored, scales)?,
+            _ => {
+                return match layout {
+                    None => weight.float().map(Weight::Float),
+                    Some(layout) => weight.quantize(layout).map(Weight::packed),
+                };
+            }
+        };
+        fit(&step.stored, matrix, layout)
+    }
+}
+
+impl Read<'_> {
+    /// Of everything that was read.
+    fn digest(&self) -> (u128, Option<u128>) {
+        match self {
+            Self::Stored { weight, scales } => {
+                let scales = scales.as_ref().map(|scales| xxh3_128(&scales.bytes));
+                (xxh3_128(&weight.bytes), scales)
+            }
+            Self::Ready(Weight::Float(data)) => (xxh3_128(data.as_bytes()), None),
+            Self::Ready(Weight::Packed { codes, scales, .. }) => (
+                xxh3_128(codes.as_bytes()),
+                Some(xxh3_128(scales.as_bytes())),
+            ),
         }
     }
 }
 
-impl Step<'_> {
-    fn stored_bytes(&self) -> u64 {
-        self.stored.byte_len() + self.scales.map_or(0, TensorInfo::byte_len)
+/// A matrix of codes as it is to be: as it is, rounded to f16, or with other codes. `info` is what it was read from.
+fn fit(info: &TensorInfo, matrix: PackedMatrix, layout: Option<PackedLayout>) -> Result<Weight> {
+    match layout {
+        Some(layout) if layout == *matrix.layout() => Ok(Weight::packed(matrix)),
+        Some(layout) => requantize(info, &matrix, layout).map(Weight::packed),
+        None => to_halves(info, &matrix).map(Weight::Float),
     }
 }
 
 /// Rows and columns of a matrix.
-fn matrix(step: &Step<'_>) -> Option<(usize, usize)> {
-    match *step.tensor.shape {
-        [rows, cols] => Some((rows, cols)),
+fn matrix(step: &Step) -> Option<(usize, usize)> {
+    match (step.tensor.role, step.tensor.shape.as_slice()) {
+        (Role::Matrix, &[rows, cols]) => Some((rows, cols)),
         _ => None,
     }
 }

@@ -4,6 +4,9 @@
 //! into memory, can therefore be decided before anything large is touched, and the most that is ever held
 //! of the files is one tensor.
 
+mod byte_source;
+mod ggml_file;
+mod ggml_header;
 mod pickle_scan;
 mod safetensors_file;
 mod shard_index;
@@ -19,7 +22,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::{ModelConfig, ModelFamily};
 use crate::error::{Error, Result};
+use ggml_file::GgmlFile;
 use safetensors_file::SafetensorsFile;
 use torch_file::TorchFile;
 
@@ -43,6 +48,7 @@ struct Stored {
 enum Shard {
     Safetensors(SafetensorsFile),
     Torch(TorchFile),
+    Ggml(GgmlFile),
 }
 
 /// How a folder holds its weights.
@@ -51,7 +57,7 @@ enum Weights {
     Index(PathBuf),
 }
 
-/// The two containers in which checkpoints are published.
+/// The containers in which checkpoints are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WeightFormat {
@@ -59,23 +65,20 @@ pub enum WeightFormat {
     Safetensors,
     /// `pytorch_model.bin`, or shards listed in `pytorch_model.bin.index.json`.
     PytorchBin,
+    /// A ggml file of chatglm.cpp, opened by its own path; it lies in no folder.
+    Ggml,
 }
 
 impl WeightFormat {
-    /// In order of preference.
-    pub(crate) const ALL: [Self; 2] = [Self::Safetensors, Self::PytorchBin];
+    /// What a folder can hold, in order of preference.
+    pub(crate) const IN_FOLDERS: [Self; 2] = [Self::Safetensors, Self::PytorchBin];
 
-    pub(crate) fn single(self) -> &'static str {
+    /// The names that a folder has for a single file and for an index of shards.
+    pub(crate) fn names(self) -> Option<[&'static str; 2]> {
         match self {
-            Self::Safetensors => "model.safetensors",
-            Self::PytorchBin => "pytorch_model.bin",
-        }
-    }
-
-    pub(crate) fn index(self) -> &'static str {
-        match self {
-            Self::Safetensors => "model.safetensors.index.json",
-            Self::PytorchBin => "pytorch_model.bin.index.json",
+            Self::Safetensors => Some(["model.safetensors", "model.safetensors.index.json"]),
+            Self::PytorchBin => Some(["pytorch_model.bin", "pytorch_model.bin.index.json"]),
+            Self::Ggml => None,
         }
     }
 
@@ -97,6 +100,7 @@ impl fmt::Display for WeightFormat {
         f.write_str(match self {
             Self::Safetensors => "safetensors",
             Self::PytorchBin => "pytorch bin",
+            Self::Ggml => "ggml",
         })
     }
 }
@@ -113,7 +117,7 @@ impl CheckpointFiles {
     /// when a shard lacks a tensor that the index places there; [`Error::TensorType`] for an element type
     /// without a [`WeightDType`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::open_first_of(dir.as_ref(), &WeightFormat::ALL)
+        Self::open_first_of(dir.as_ref(), &WeightFormat::IN_FOLDERS)
     }
 
     /// Opens the weights in `dir` in one format, for folders that hold both. Errors as
@@ -129,7 +133,7 @@ impl CheckpointFiles {
     ///
     /// As [`CheckpointFiles::open`], for the folder and the index.
     pub(super) fn paths_in(dir: &Path, format: Option<WeightFormat>) -> Result<Vec<PathBuf>> {
-        let formats = format.map_or(WeightFormat::ALL.to_vec(), |format| vec![format]);
+        let formats = format.map_or(WeightFormat::IN_FOLDERS.to_vec(), |format| vec![format]);
         match Self::find(dir, &formats)? {
             (_, Weights::Single(path)) => Ok(vec![path]),
             (_, Weights::Index(index)) => {
@@ -144,21 +148,29 @@ impl CheckpointFiles {
     /// The formats that `dir` holds weights in, in order of preference. An unreadable folder holds none.
     pub fn formats_in(dir: impl AsRef<Path>) -> Vec<WeightFormat> {
         let dir = dir.as_ref();
-        let mut formats = WeightFormat::ALL.to_vec();
+        let mut formats = WeightFormat::IN_FOLDERS.to_vec();
         formats.retain(|format| {
-            [format.single(), format.index()]
-                .iter()
-                .any(|name| exists(&dir.join(name)).unwrap_or(false))
+            let mut names = format.names().into_iter().flatten();
+            names.any(|name| exists(&dir.join(name)).unwrap_or(false))
         });
         formats
     }
 
-    /// Opens one `.safetensors` or `torch.save` file. In the latter the weights may lie under a key such as
-    /// `module` or `state_dict`, which is then left out of their names. Errors as [`CheckpointFiles::open`].
+    /// Opens one `.safetensors`, `torch.save` or ggml file, the last known by its first bytes. In the second the
+    /// weights may lie under a key such as `module` or `state_dict`, which is then left out of their names.
+    ///
+    /// # Errors
+    ///
+    /// As [`CheckpointFiles::open`]; [`Error::UnsupportedModel`] for a GGUF file, and a ggml file of another model.
     pub fn open_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let format = WeightFormat::of_file(path);
-        let mut files = Self::new(path, format);
+        if is_ggml(path) {
+            let mut files = Self::new(path, WeightFormat::Ggml);
+            let (file, tensors) = GgmlFile::open(path)?;
+            files.insert(Shard::Ggml(file), tensors)?;
+            return Ok(files);
+        }
+        let mut files = Self::new(path, WeightFormat::of_file(path));
         files.add_shard(path, true)?;
         Ok(files)
     }
@@ -197,19 +209,36 @@ impl CheckpointFiles {
     }
 
     /// Reads one tensor: its elements in row-major order, little-endian, exactly
-    /// [`TensorInfo::byte_len`] bytes. Nothing is kept; a second call reads the file again.
+    /// [`TensorInfo::byte_len`] bytes. Blocks are dequantised. Nothing is kept; a second call reads the file again.
     ///
     /// # Errors
     ///
     /// [`Error::MissingTensor`]; [`Error::Io`]; [`Error::Malformed`] when the data fail their checksum;
     /// [`Error::Truncated`] when the file became shorter since it was opened; [`Error::OutOfMemory`].
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let bytes = self.read_stored(name)?;
+        Ok(match self.get(name).and_then(|info| info.blocks) {
+            None => bytes,
+            Some(block) => {
+                let weights = block.dequantize(&bytes);
+                weights.into_iter().flat_map(f32::to_le_bytes).collect()
+            }
+        })
+    }
+
+    /// As [`CheckpointFiles::read`], but blocks are given as they are: exactly [`TensorInfo::stored_len`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`CheckpointFiles::read`].
+    pub fn read_stored(&self, name: &str) -> Result<Vec<u8>> {
         let stored = self.tensors.get(name);
         let shard = stored.and_then(|stored| self.shards.get(stored.shard));
         let bytes = match shard {
             None => None,
             Some(Shard::Safetensors(file)) => file.read(name)?,
             Some(Shard::Torch(file)) => file.read(name)?,
+            Some(Shard::Ggml(file)) => file.read(name)?,
         };
         let (Some(stored), Some(bytes)) = (stored, bytes) else {
             return Err(Error::MissingTensor {
@@ -217,17 +246,49 @@ impl CheckpointFiles {
                 tensor: name.into(),
             });
         };
-        if bytes.len() as u64 == stored.info.byte_len() {
+        let expected = stored.info.stored_len();
+        if bytes.len() as u64 == expected {
             Ok(bytes)
         } else {
             Err(Error::malformed(
                 &stored.info.file,
                 format!(
-                    "tensor `{name}` should have {} bytes, found {}",
-                    stored.info.byte_len(),
+                    "tensor `{name}` should have {expected} bytes, found {}",
                     bytes.len()
                 ),
             ))
+        }
+    }
+
+    /// The model family that a ggml file says it is of; `None` for other formats.
+    pub fn embedded_family(&self) -> Option<ModelFamily> {
+        self.ggml().map(GgmlFile::family)
+    }
+
+    /// The configuration that a ggml file holds; `None` for other formats, which have a `config.json` beside them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for a number out of range, [`Error::UnsupportedModel`] for another model than ChatGLM-6B,
+    /// [`Error::Tokenizer`] for its tokenizer, and as [`CheckpointFiles::read`].
+    pub fn embedded_config(&self) -> Result<Option<ModelConfig>> {
+        self.ggml().map(GgmlFile::config).transpose()
+    }
+
+    /// The SentencePiece model that a ggml file holds, as the bytes of an `ice_text.model` or `tokenizer.model`; `None`
+    /// for other formats, which have it beside them.
+    ///
+    /// # Errors
+    ///
+    /// As [`CheckpointFiles::read`].
+    pub fn embedded_tokenizer(&self) -> Result<Option<Vec<u8>>> {
+        self.ggml().map(GgmlFile::sentencepiece).transpose()
+    }
+
+    fn ggml(&self) -> Option<&GgmlFile> {
+        match self.shards.first() {
+            Some(Shard::Ggml(file)) => Some(file),
+            _ => None,
         }
     }
 
@@ -256,18 +317,21 @@ impl CheckpointFiles {
         // Tells an unreadable folder from an empty one.
         fs::read_dir(dir).map_err(|e| Error::io(dir, e))?;
         for &format in formats {
-            let single = dir.join(format.single());
+            let Some(names) = format.names() else {
+                continue;
+            };
+            let [single, index] = names.map(|name| dir.join(name));
             if exists(&single)? {
                 return Ok((format, Weights::Single(single)));
             }
-            let index = dir.join(format.index());
             if exists(&index)? {
                 return Ok((format, Weights::Index(index)));
             }
         }
         let looked_for: Vec<_> = formats
             .iter()
-            .flat_map(|format| [format.single(), format.index()])
+            .filter_map(|format| format.names())
+            .flatten()
             .collect();
         Err(Error::NoCheckpoint {
             dir: dir.to_path_buf(),
@@ -304,15 +368,12 @@ impl CheckpointFiles {
 
     /// Opens one file; its own name decides the format, since an index may name either kind.
     fn add_shard(&mut self, path: &Path, nested: bool) -> Result<()> {
-        match WeightFormat::of_file(path) {
-            WeightFormat::Safetensors => {
-                let (file, tensors) = SafetensorsFile::open(path)?;
-                self.insert(Shard::Safetensors(file), tensors)
-            }
-            WeightFormat::PytorchBin => {
-                let (file, tensors) = TorchFile::open(path, nested)?;
-                self.insert(Shard::Torch(file), tensors)
-            }
+        if WeightFormat::of_file(path) == WeightFormat::Safetensors {
+            let (file, tensors) = SafetensorsFile::open(path)?;
+            self.insert(Shard::Safetensors(file), tensors)
+        } else {
+            let (file, tensors) = TorchFile::open(path, nested)?;
+            self.insert(Shard::Torch(file), tensors)
         }
     }
 
@@ -356,6 +417,11 @@ impl fmt::Debug for CheckpointFiles {
 /// As [`CheckpointFiles::open`], for the index.
 pub(crate) fn shards_in_index(path: &Path) -> Result<Vec<String>> {
     Ok(shard_index::read(path)?.into_keys().collect())
+}
+
+/// Whether the file at `path` begins as a ggml file does, or as GGUF, which is told from it when it is opened.
+pub(super) fn is_ggml(path: &Path) -> bool {
+    ggml_file::has_magic(path)
 }
 
 /// Whether there is something at `path`; a folder that cannot be searched is an error, not a "no".

@@ -1,4 +1,4 @@
-//! From a checkpoint folder to a model.
+//! From a checkpoint folder, a ggml file or a prepacked file to a model, and from each to the others ([`Converter`]).
 //!
 //! Everything is checked before anything large is read: `config.json`, then every tensor's name, shape and type
 //! against the table in `names.rs`, then the memory that the weights will need. Only then the tensors are read, one
@@ -8,17 +8,20 @@
 pub(crate) mod atomic_file;
 mod cache;
 mod check;
+mod companions;
 mod conversion;
+mod converter;
 pub(crate) mod files;
 mod inspection;
 pub(crate) mod lock;
 mod memory;
 mod names;
 mod network;
+mod official;
 mod precision;
 mod prepacked;
 pub(crate) mod progress;
-mod save;
+mod source;
 mod stored_tensor;
 mod weight;
 
@@ -33,7 +36,9 @@ use crate::{
 };
 
 pub use cache::{CACHE_DIR_VARIABLE, default_cache_dir};
-pub use glm_quant::{Bits, GroupSize};
+pub use companions::refuse_overwrite;
+pub use converter::{Converter, Target};
+pub use glm_quant::{Bits, GgmlBlock, GroupSize};
 
 pub use files::{CheckpointFiles, TensorInfo, WeightDType, WeightFormat};
 pub use inspection::{
@@ -41,10 +46,11 @@ pub use inspection::{
     inspect,
 };
 pub use names::{ExpectedTensor, Role, expected_tensors};
+pub use official::save_f16;
 pub use precision::{DEFAULT_HEAD, DEFAULT_INT4_GROUP, DEFAULT_INT8_GROUP, Precision};
 pub use prepacked::save_prepacked;
 pub use progress::{LoadProgress, LoadStage};
-pub use save::{save_f16, save_quantized};
+pub use source::load_tokenizer;
 
 use cache::CacheEntry;
 use conversion::Conversion;
@@ -52,8 +58,9 @@ use network::Parts;
 use precision::Forms;
 use prepacked::PrepackedFile;
 use progress::Meter;
+use source::{Source, describe, is_prepacked, open_checkpoint};
 
-/// Loads the checkpoint folder or prepacked file at `path` on the CPU: [`LoadOptions::load`] with the defaults.
+/// Loads the checkpoint folder, ggml file or prepacked file at `path` on the CPU: [`LoadOptions::load`] with the defaults.
 ///
 /// # Errors
 /// As [`LoadOptions::load`].
@@ -145,12 +152,16 @@ impl<'a> LoadOptions<'a> {
         self
     }
 
-    /// Loads a checkpoint folder in the official layout, or a prepacked file.
+    /// Loads a checkpoint folder in the official layout, a ggml file of chatglm.cpp, or a prepacked file.
     ///
     /// A folder has `config.json` and the weights, as `model.safetensors[.index.json]` or
     /// `pytorch_model.bin[.index.json]`, float, INT8 or INT4. Matrices are kept as stored or quantised as
     /// [`LoadOptions::precision`] says; biases and norms are widened to f32. A head that equals the embedding is kept
-    /// once. A file is what [`LoadOptions::prepack`] wrote; it is mapped, and used in place on the CPU.
+    /// once.
+    ///
+    /// A ggml file is known by its first bytes. Matrices of q4_0 and q8_0 keep their codes, as `int4-g32` and `int8-g32`;
+    /// those of q4_1, q5_0 and q5_1 become f32, or are quantised. Any other file is what [`LoadOptions::prepack`] wrote; it
+    /// is mapped, and used in place on the CPU.
     ///
     /// # Errors
     /// Every way in which the folder or file can be wrong is a variant of [`Error`](crate::Error) that names it, and
@@ -159,25 +170,27 @@ impl<'a> LoadOptions<'a> {
     /// [`Error::StorageFull`](crate::Error::StorageFull) when the cache has no room.
     pub fn load(self, path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
-        if path.is_file() {
+        if is_prepacked(path) {
             let file = PrepackedFile::open(path)?;
             file.forms().check(path, self.precision, self.head)?;
-            return file.into_model(path, self.device);
+            return file.into_model(self.device);
         }
-        let config = config_of(path)?;
-        let forms = self.forms(path, &config)?;
+        // Of a folder that is in the cache the weights are not even opened.
+        let (config, stored) = describe(path)?;
+        let forms = self.forms(path, stored)?;
         match &self.cache {
             Cache::In(dir) if self.quantizes() => {
                 let entry = CacheEntry::new(dir, path, self.format, forms)?;
-                self.load_cached(&entry, path, &config, forms)
+                self.load_cached(&entry, path, forms)
             }
             Cache::Default if self.quantizes() => {
                 let entry = CacheEntry::new(&default_cache_dir()?, path, self.format, forms)?;
-                self.load_cached(&entry, path, &config, forms)
+                self.load_cached(&entry, path, forms)
             }
             _ => {
-                let files = self.open(path)?;
-                self.build(config, forms, &files)
+                let files = open_checkpoint(path, self.format)?;
+                let conversion = Conversion::new(&files, &config, stored, forms)?;
+                self.build(&config, path, &conversion)
             }
         }
     }
@@ -194,25 +207,26 @@ impl<'a> LoadOptions<'a> {
     ) -> Result<Model> {
         let ModelConfig::ChatGlm(config) =
             ModelConfig::from_json(Path::new(name).join("config.json"), config)?;
-        let forms = self.forms(Path::new(name), &config)?;
+        let stored = Forms::of_config(&config);
+        let forms = self.forms(Path::new(name), stored)?;
         let files = CheckpointFiles::from_memory(name, safetensors)?;
-        self.build(config, forms, &files)
+        let conversion = Conversion::new(&files, &config, stored, forms)?;
+        self.build(&config, Path::new(name), &conversion)
     }
 
-    /// Writes the checkpoint folder `dir` as a prepacked file, in the precision that these options say. No more than
-    /// two of its tensors are in memory at a time, and `file` appears under its name when it is whole.
+    /// Writes the checkpoint at `source`, a folder or a file, as a prepacked file, in the precision that these options
+    /// say. No more than two of its tensors are in memory at a time, and `file` appears under its name when it is whole.
+    /// [`Converter`] does the same with more care: it brings the tokenizer along, and verifies.
     ///
     /// # Errors
     /// As [`LoadOptions::load`]; [`Error::Io`](crate::Error::Io),
     /// [`Error::PermissionDenied`](crate::Error::PermissionDenied) and
     /// [`Error::StorageFull`](crate::Error::StorageFull) for `file`; [`Error::Exists`](crate::Error::Exists) when
     /// another process is writing it.
-    pub fn prepack(mut self, dir: impl AsRef<Path>, file: impl AsRef<Path>) -> Result<()> {
-        let dir = dir.as_ref();
-        let config = config_of(dir)?;
-        let forms = self.forms(dir, &config)?;
-        let files = self.open(dir)?;
-        write_prepacked(&files, &config, forms, file.as_ref(), &mut self.meter)
+    pub fn prepack(mut self, source: impl AsRef<Path>, file: impl AsRef<Path>) -> Result<()> {
+        let source = Source::open(source.as_ref(), self.format)?;
+        let forms = self.forms(source.path(), source.stored())?;
+        write_prepacked(&source, forms, file.as_ref(), &mut self.meter)
     }
 
     /// Whether anything becomes another form than it is stored in.
@@ -223,48 +237,34 @@ impl<'a> LoadOptions<'a> {
             .any(|precision| precision != Precision::Stored)
     }
 
-    fn forms(&self, path: &Path, config: &ChatGlmConfig) -> Result<Forms> {
-        Forms::of_checkpoint(path, config, self.precision, self.head)
+    fn forms(&self, path: &Path, stored: Forms) -> Result<Forms> {
+        Forms::of_checkpoint(path, stored, self.precision, self.head, false)
     }
 
-    fn open(&self, dir: &Path) -> Result<CheckpointFiles> {
-        match self.format {
-            None => CheckpointFiles::open(dir),
-            Some(format) => CheckpointFiles::open_with_format(dir, format),
-        }
-    }
-
-    fn load_cached(
-        mut self,
-        entry: &CacheEntry,
-        dir: &Path,
-        config: &ChatGlmConfig,
-        forms: Forms,
-    ) -> Result<Model> {
+    fn load_cached(mut self, entry: &CacheEntry, path: &Path, forms: Forms) -> Result<Model> {
         let mut meter = std::mem::replace(&mut self.meter, Meter::silent());
-        let file = entry.open_or_make(&mut meter, |path, meter| {
-            let files = self.open(dir)?;
-            write_prepacked(&files, config, forms, path, meter)
+        let file = entry.open_or_make(&mut meter, |file, meter| {
+            let source = Source::open(path, self.format)?;
+            write_prepacked(&source, forms, file, meter)
         })?;
-        file.into_model(entry.path(), self.device)
+        file.into_model(self.device)
     }
 
     fn build(
         mut self,
-        config: ChatGlmConfig,
-        forms: Forms,
-        files: &CheckpointFiles,
+        config: &ChatGlmConfig,
+        path: &Path,
+        conversion: &Conversion<'_>,
     ) -> Result<Model> {
-        let conversion = Conversion::new(files, &config, forms)?;
         let tied = config.tie_word_embeddings;
         let required = conversion.model_bytes(tied) + conversion.largest_read();
-        memory::check_fits(files.path(), required)?;
+        memory::check_fits(path, required)?;
         let stage = match self.quantizes() {
             true => LoadStage::Quantizing,
             false => LoadStage::Reading,
         };
         self.meter.begin(stage, conversion.bytes_to_read());
-        let mut parts = Parts::new(files.path().to_path_buf(), self.device.clone());
+        let mut parts = Parts::new(path.to_path_buf(), self.device.clone());
         conversion.run(|tensor, weight, bytes_read| {
             if let Some(weight) = weight {
                 parts.insert(&tensor.name, weight);
@@ -272,27 +272,18 @@ impl<'a> LoadOptions<'a> {
             self.meter.add(bytes_read);
             Ok(())
         })?;
-        let network = parts.into_network(&config)?;
-        Ok(Model::new(config, network, self.device))
+        let network = parts.into_network(config)?;
+        Ok(Model::new(config.clone(), network, self.device))
     }
 }
 
-/// The configuration of a checkpoint folder whose tokenizer, if it is there, belongs to it.
-fn config_of(dir: &Path) -> Result<ChatGlmConfig> {
-    let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(dir)?;
-    check::check_tokenizer_in(dir, &config)?;
-    Ok(config)
-}
-
 fn write_prepacked(
-    files: &CheckpointFiles,
-    config: &ChatGlmConfig,
+    source: &Source,
     forms: Forms,
     path: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<()> {
-    let conversion = Conversion::new(files, config, forms)?;
-    // The tensor that is read, the one before it, and what becomes of that.
-    memory::check_fits(files.path(), 3 * conversion.largest_read())?;
-    prepacked::write(&conversion, config, path, meter)
+    let conversion = source.conversion(forms)?;
+    memory::check_fits(source.path(), conversion.bytes_at_once())?;
+    prepacked::write(&conversion, source.config(), path, meter)
 }

@@ -8,7 +8,10 @@ use std::{fmt, path::Path, str::FromStr};
 use glm_quant::{Bits, GroupSize, PackedLayout};
 
 use crate::{
-    checkpoint::names::{ExpectedTensor, LM_HEAD, WORD_EMBEDDINGS},
+    checkpoint::{
+        files::{CheckpointFiles, TensorInfo},
+        names::{ExpectedTensor, LM_HEAD, LayerNames, WORD_EMBEDDINGS},
+    },
     config::{ChatGlmConfig, QuantizationBit},
     error::{Error, Result},
 };
@@ -179,6 +182,15 @@ impl Form {
         }
     }
 
+    /// Of the codes that a matrix in a ggml file has; floats, when it is none or has blocks without a packed form.
+    pub(super) fn of_blocks(info: &TensorInfo) -> Self {
+        let bits = info.blocks.and_then(|block| block.packed_bits());
+        bits.map_or(Self::Float, |bits| Self::Packed {
+            bits,
+            group: GroupSize::G32,
+        })
+    }
+
     /// The precision that asks for exactly this form.
     pub(super) fn precision(self) -> Precision {
         match self {
@@ -201,6 +213,12 @@ pub(super) struct Forms {
 }
 
 impl Forms {
+    /// Of a model without codes.
+    pub(super) const FLOAT: Self = Self {
+        layers: Form::Float,
+        head: Form::Float,
+    };
+
     /// The form of one matrix.
     pub(super) fn of(self, tensor: &ExpectedTensor) -> Form {
         match tensor.name.as_str() {
@@ -209,28 +227,52 @@ impl Forms {
         }
     }
 
-    /// What the checkpoint at `path` becomes.
+    /// How the matrices of a folder with this configuration are stored.
+    pub(super) fn of_config(config: &ChatGlmConfig) -> Self {
+        let layers = stored_codes(config).unwrap_or(Form::Float);
+        let head = match config.quantization_embeddings {
+            true => layers,
+            false => Form::Float,
+        };
+        Self { layers, head }
+    }
+
+    /// How the matrices of a ggml file are stored, judged by the embedding and the first matrix of a layer.
+    pub(super) fn of_blocks(files: &CheckpointFiles) -> Self {
+        let form = |name: &str| files.get(name).map_or(Form::Float, Form::of_blocks);
+        Self {
+            layers: form(&format!("{}.weight", LayerNames::new(0).query_key_value)),
+            head: form(WORD_EMBEDDINGS),
+        }
+    }
+
+    /// What the checkpoint at `path`, whose matrices are `stored` like this, becomes. Codes stay what they are; with
+    /// `requantize` they become others when others are asked for, and lose by it.
     ///
     /// # Errors
-    /// [`Error::AlreadyQuantized`] when its layers are codes of another precision.
+    /// [`Error::AlreadyQuantized`] when they are codes of another precision.
     pub(super) fn of_checkpoint(
         path: &Path,
-        config: &ChatGlmConfig,
+        stored: Self,
         layers: Precision,
         head: Option<Precision>,
+        requantize: bool,
     ) -> Result<Self> {
-        let stored = stored_codes(config);
-        let head = match stored {
-            Some(stored) if config.quantization_embeddings => {
-                check(path, stored, head.unwrap_or_default())?
+        let head = head.unwrap_or(match stored.head {
+            Form::Float => layers.default_head(),
+            Form::Packed { .. } => Precision::Stored,
+        });
+        let form = |stored: Form, asked: Precision| match stored {
+            _ if asked == Precision::Stored => Ok(stored),
+            Form::Packed { .. } if !requantize || asked.is_met_by(stored) => {
+                check(path, stored, asked)
             }
-            _ => head.unwrap_or(layers.default_head()).form(),
+            _ => Ok(asked.form()),
         };
-        let layers = match stored {
-            None => layers.form(),
-            Some(stored) => check(path, stored, layers)?,
-        };
-        Ok(Self { layers, head })
+        Ok(Self {
+            head: form(stored.head, head)?,
+            layers: form(stored.layers, layers)?,
+        })
     }
 
     /// [`Error::AlreadyQuantized`] when the file at `path`, which is of these forms, is not what was asked for.

@@ -27,6 +27,10 @@ pub enum LoadStage {
     Quantizing,
     /// Weights are read, quantised and written to a prepacked file.
     Prepacking,
+    /// Weights are read and written to a folder in the official layout.
+    Converting,
+    /// What was written is read again and compared.
+    Verifying,
     /// All is written; the system brings it to the disk.
     Saving,
 }

@@ -1,7 +1,9 @@
 //! One tensor as it was read, and what is made of it: floats as they are, a vector in f32, or codes.
 
+use std::ops::Range;
+
 use burn::tensor::{DType, TensorData};
-use glm_quant::{Bits, Int4Matrix, Int8Matrix, PackedLayout, PackedMatrix};
+use glm_quant::{Bits, GgmlBlock, Int4Matrix, Int8Matrix, PackedLayout, PackedMatrix};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -25,11 +27,14 @@ pub(super) struct StoredTensor<'files> {
 }
 
 impl StoredTensor<'_> {
-    /// A float tensor in its own type.
+    /// A float tensor in its own type; blocks in f32.
     ///
     /// # Errors
     /// [`Error::NonFinite`], [`Error::TensorType`].
     pub(super) fn float(self) -> Result<TensorData> {
+        if self.info.blocks.is_some() {
+            return self.widened();
+        }
         self.check_finite()?;
         let dtype = match self.info.dtype {
             WeightDType::F32 => DType::F32,
@@ -48,6 +53,9 @@ impl StoredTensor<'_> {
     pub(super) fn widened(self) -> Result<TensorData> {
         self.check_finite()?;
         let values = self.to_f32(&self.bytes)?;
+        if self.info.blocks.is_some() && !values.iter().all(|value| value.is_finite()) {
+            return Err(non_finite(self.info));
+        }
         Ok(TensorData::new(values, self.info.shape.clone()))
     }
 
@@ -56,22 +64,11 @@ impl StoredTensor<'_> {
     /// # Errors
     /// [`Error::NonFinite`], [`Error::TensorType`], [`Error::Quantize`].
     pub(super) fn quantize(&self, layout: PackedLayout) -> Result<PackedMatrix> {
-        let slab = |rows| PackedLayout { rows, ..layout };
-        let full = slab(SLAB_ROWS);
-        let row_bytes = layout.cols * self.info.dtype.size();
-        let zeros = PackedMatrix::zeros(layout).map_err(|error| self.quant_error(error))?;
-        let (mut codes, mut scales) = zeros.into_parts();
-        codes
-            .par_chunks_mut(full.words())
-            .zip(scales.par_chunks_mut(full.scales()))
-            .zip(self.bytes.par_chunks(SLAB_ROWS * row_bytes))
-            .try_for_each(|((codes, scales), bytes)| {
-                let packed = self.quantize_slab(slab(bytes.len() / row_bytes), bytes)?;
-                codes.copy_from_slice(packed.codes());
-                scales.copy_from_slice(packed.scales());
-                Ok::<_, Error>(())
-            })?;
-        PackedMatrix::new(layout, codes, scales).map_err(|error| self.quant_error(error))
+        let row_bytes = self.bytes.len() / layout.rows.max(1);
+        by_slabs(self.info, layout, |rows, layout| {
+            let bytes = self.bytes.get(rows.start * row_bytes..rows.end * row_bytes);
+            self.quantize_slab(layout, bytes.unwrap_or_default())
+        })
     }
 
     fn quantize_slab(&self, layout: PackedLayout, bytes: &[u8]) -> Result<PackedMatrix> {
@@ -107,7 +104,19 @@ impl StoredTensor<'_> {
         packed.map_err(|error| quant_error(info, error))
     }
 
+    /// The codes of q4_0 or q8_0 blocks, `[rows, cols]`, with their scales.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`], [`Error::Quantize`].
+    pub(super) fn pack(&self, block: GgmlBlock, rows: usize, cols: usize) -> Result<PackedMatrix> {
+        PackedMatrix::from_ggml(block, rows, cols, &self.bytes)
+            .map_err(|error| self.quant_error(error))
+    }
+
     fn to_f32(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+        if let Some(block) = self.info.blocks {
+            return Ok(block.dequantize(bytes));
+        }
         Ok(match self.info.dtype {
             WeightDType::F32 => values(bytes, f32::from_le_bytes),
             WeightDType::F16 => values(bytes, |b| f16::from_le_bytes(b).to_f32()),
@@ -119,6 +128,7 @@ impl StoredTensor<'_> {
     /// NaN and infinity are the values whose exponent bits are all ones.
     fn check_finite(&self) -> Result<()> {
         let finite = match self.info.dtype {
+            _ if self.info.blocks.is_some() => true, // Not seen before they are dequantised.
             WeightDType::F32 => all_finite::<4>(&self.bytes, |b| {
                 u32::from_le_bytes(b) & 0x7f80_0000 != 0x7f80_0000
             }),
@@ -140,6 +150,77 @@ impl StoredTensor<'_> {
     fn quant_error(&self, error: glm_quant::Error) -> Error {
         quant_error(self.info, error)
     }
+}
+
+/// Codes of another form, `layout`, for the weights of `matrix`; `info` is what it was read from.
+///
+/// # Errors
+/// [`Error::Quantize`].
+pub(super) fn requantize(
+    info: &TensorInfo,
+    matrix: &PackedMatrix,
+    layout: PackedLayout,
+) -> Result<PackedMatrix> {
+    by_slabs(info, layout, |rows, layout| {
+        let dequantized = dequantize(matrix, rows).map_err(|error| quant_error(info, error))?;
+        PackedMatrix::quantize_f32(layout, &dequantized).map_err(|error| quant_error(info, error))
+    })
+}
+
+/// The weights of `matrix` rounded to f16; `info` is what it was read from.
+///
+/// # Errors
+/// [`Error::Quantize`].
+pub(super) fn to_halves(info: &TensorInfo, matrix: &PackedMatrix) -> Result<TensorData> {
+    let PackedLayout { rows, cols, .. } = *matrix.layout();
+    let mut halves = vec![f16::ZERO; rows * cols];
+    let slabs = halves.par_chunks_mut((SLAB_ROWS * cols).max(1)).enumerate();
+    slabs
+        .try_for_each(|(slab, halves)| {
+            let start = slab * SLAB_ROWS;
+            let weights = dequantize(matrix, start..rows.min(start + SLAB_ROWS))?;
+            for (half, weight) in halves.iter_mut().zip(weights) {
+                *half = f16::from_f32(weight);
+            }
+            Ok(())
+        })
+        .map_err(|error| quant_error(info, error))?;
+    Ok(TensorData::new(halves, [rows, cols]))
+}
+
+/// `[rows, cols]` in f32.
+fn dequantize(matrix: &PackedMatrix, rows: Range<usize>) -> glm_quant::Result<Vec<f32>> {
+    let cols = matrix.layout().cols;
+    let mut weights = vec![0.0; rows.len() * cols];
+    for (row, out) in rows.zip(weights.chunks_mut(cols.max(1))) {
+        matrix.dequantize_row(row, out)?;
+    }
+    Ok(weights)
+}
+
+/// A matrix whose slabs of rows are made by `quantize`, which is given the rows and the layout of one, on all threads.
+fn by_slabs(
+    info: &TensorInfo,
+    layout: PackedLayout,
+    quantize: impl Fn(Range<usize>, PackedLayout) -> Result<PackedMatrix> + Sync,
+) -> Result<PackedMatrix> {
+    let slab = |rows| PackedLayout { rows, ..layout };
+    let full = slab(SLAB_ROWS);
+    let zeros = PackedMatrix::zeros(layout).map_err(|error| quant_error(info, error))?;
+    let (mut codes, mut scales) = zeros.into_parts();
+    codes
+        .par_chunks_mut(full.words())
+        .zip(scales.par_chunks_mut(full.scales()))
+        .enumerate()
+        .try_for_each(|(index, (codes, scales))| {
+            let start = index * SLAB_ROWS;
+            let rows = start..layout.rows.min(start + SLAB_ROWS);
+            let packed = quantize(rows.clone(), slab(rows.len()))?;
+            codes.copy_from_slice(packed.codes());
+            scales.copy_from_slice(packed.scales());
+            Ok::<_, Error>(())
+        })?;
+    PackedMatrix::new(layout, codes, scales).map_err(|error| quant_error(info, error))
 }
 
 /// Positions in `error` count from the start of a slab, so only the tensor is named for a value that is not finite.
@@ -196,6 +277,7 @@ mod tests {
             name: "transformer.layers.7.attention.dense.weight".to_owned(),
             dtype,
             shape: shape.to_vec(),
+            blocks: None,
             file: PathBuf::from("x.bin"),
         }
     }

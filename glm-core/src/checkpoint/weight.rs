@@ -2,6 +2,7 @@
 
 use burn::tensor::TensorData;
 use glm_quant::{BLOCK_ROWS, PackedLayout, PackedMatrix};
+use half::f16;
 
 /// A tensor ready for a device.
 #[derive(Debug)]
@@ -27,6 +28,43 @@ impl Weight {
             codes: TensorData::new(codes, codes_shape(&layout)),
             scales: TensorData::new(scales, scales_shape(&layout)),
         }
+    }
+
+    /// Whether two tensors have the same form and the same bytes.
+    pub(super) fn same_bytes(&self, other: &Self) -> bool {
+        let same =
+            |a: &TensorData, b: &TensorData| a.dtype() == b.dtype() && a.as_bytes() == b.as_bytes();
+        match (self, other) {
+            (Self::Float(a), Self::Float(b)) => same(a, b),
+            (
+                Self::Packed {
+                    layout: a,
+                    codes: codes_a,
+                    scales: scales_a,
+                },
+                Self::Packed {
+                    layout: b,
+                    codes: codes_b,
+                    scales: scales_b,
+                },
+            ) => a == b && same(codes_a, codes_b) && same(scales_a, scales_b),
+            _ => false,
+        }
+    }
+
+    /// The matrix of these codes and scales, in memory of its own.
+    ///
+    /// # Errors
+    /// As [`PackedMatrix::new`], also for data of another type.
+    pub(super) fn matrix(
+        layout: PackedLayout,
+        codes: &TensorData,
+        scales: &TensorData,
+    ) -> glm_quant::Result<PackedMatrix> {
+        // Data of another type would be of the wrong length here.
+        let codes = codes.as_slice::<u32>().unwrap_or_default().to_vec();
+        let scales = scales.as_slice::<f16>().unwrap_or_default().to_vec();
+        PackedMatrix::new(layout, codes, scales)
     }
 }
 

@@ -41,13 +41,10 @@ impl NeededFiles {
         };
         let mut small = vec![first_of(&[CONFIG])?, first_of(&GlmTokenizer::FILE_NAMES)?];
         small.extend(first_of(&[TOKENIZER_CONFIG]));
-        let weights = WeightFormat::ALL.map(|format| [format.single(), format.index()]);
-        let weights = match first_of(weights.as_flattened())? {
-            index
-                if WeightFormat::ALL
-                    .iter()
-                    .any(|format| format.index() == index) =>
-            {
+        let formats = WeightFormat::IN_FOLDERS.iter();
+        let names: Vec<_> = formats.filter_map(|format| format.names()).collect();
+        let weights = match first_of(names.as_flattened())? {
+            index if names.iter().any(|[_, name]| *name == index) => {
                 small.push(index);
                 Weights::Index(index)
             }

@@ -5,17 +5,15 @@
 //! ranges agree; here the ranges are held against the real length of the file before any is read.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use safetensors::tensor::Metadata;
 
+use super::byte_source::ByteSource;
 use super::tensor_info::{TensorInfo, WeightDType};
 use super::weight_file::{self, truncated};
-use crate::checkpoint::memory::available_memory;
 use crate::error::{Error, Result};
 
 /// Bytes of the header length at the start.
@@ -25,15 +23,9 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// An open file, or an embedded one.
 pub(super) struct SafetensorsFile {
-    path: PathBuf,
-    source: Source,
+    source: ByteSource,
     /// Bytes of each tensor from the start of the file.
     ranges: HashMap<String, Range<u64>>,
-}
-
-enum Source {
-    File(Mutex<File>),
-    Memory(&'static [u8]),
 }
 
 impl SafetensorsFile {
@@ -46,7 +38,7 @@ impl SafetensorsFile {
             .take(header_length)
             .read_to_end(&mut header)
             .map_err(|e| Error::io(path, e))?;
-        Self::from_header(path, Source::File(Mutex::new(file)), &header, length)
+        Self::from_header(path, ByteSource::file(path, file), &header, length)
     }
 
     /// A file that is part of the program; `path` is its name in errors.
@@ -61,12 +53,12 @@ impl SafetensorsFile {
             .ok()
             .and_then(|end| rest.get(..end));
         let header = header.ok_or_else(|| truncated(path, length, "its header is cut off"))?;
-        Self::from_header(path, Source::Memory(bytes), header, length)
+        Self::from_header(path, ByteSource::memory(path, bytes), header, length)
     }
 
     fn from_header(
         path: &Path,
-        source: Source,
+        source: ByteSource,
         header: &[u8],
         length: u64,
     ) -> Result<(Self, Vec<TensorInfo>)> {
@@ -101,19 +93,12 @@ impl SafetensorsFile {
             tensors.push(TensorInfo {
                 dtype: WeightDType::from_safetensors(info.dtype, path, &name)?,
                 shape: info.shape.clone(),
+                blocks: None,
                 file: path.to_path_buf(),
                 name,
             });
         }
-        let path = path.to_path_buf();
-        Ok((
-            Self {
-                path,
-                source,
-                ranges,
-            },
-            tensors,
-        ))
+        Ok((Self { source, ranges }, tensors))
     }
 
     /// The bytes of one tensor, `None` if there is no such tensor.
@@ -121,51 +106,8 @@ impl SafetensorsFile {
         let Some(range) = self.ranges.get(name) else {
             return Ok(None);
         };
-        let mut bytes = self.zeroed(range.end - range.start)?;
-        match &self.source {
-            Source::Memory(all) => {
-                let start = usize::try_from(range.start).unwrap_or(usize::MAX);
-                let end = start.saturating_add(bytes.len());
-                // `from_header` has checked the range.
-                if let Some(part) = all.get(start..end) {
-                    bytes.copy_from_slice(part);
-                }
-            }
-            Source::File(file) => {
-                // A panic elsewhere cannot leave the file in a bad state: each read seeks first.
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(range.start))
-                    .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(|e| self.read_error(name, &file, e))?;
-            }
-        }
-        Ok(Some(bytes))
-    }
-
-    /// Zeros in place of a tensor; a tensor too large for memory is an error, not an abort.
-    fn zeroed(&self, length: u64) -> Result<Vec<u8>> {
-        // Asking first and allocating again is free; writing zeros into a reserved buffer is not, while
-        // fresh memory is zero already.
-        usize::try_from(length)
-            .ok()
-            .filter(|length| Vec::<u8>::new().try_reserve_exact(*length).is_ok())
-            .map(|length| vec![0; length])
-            .ok_or_else(|| Error::OutOfMemory {
-                path: self.path.clone(),
-                required: length,
-                available: available_memory().unwrap_or(0),
-            })
-    }
-
-    /// The file was long enough when it was opened, so an early end means that it shrank.
-    fn read_error(&self, name: &str, file: &File, error: io::Error) -> Error {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            let length = file.metadata().map_or(0, |metadata| metadata.len());
-            let reason = format!("it became shorter while tensor `{name}` was read");
-            truncated(&self.path, length, reason)
-        } else {
-            Error::io(&self.path, error)
-        }
+        let what = format!("tensor `{name}`");
+        self.source.read(range, &what).map(Some)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use glm_quant::GgmlBlock;
+
 use crate::error::{Error, Result};
 
 /// Name, type and shape of a stored tensor, and the file it lies in.
@@ -10,10 +12,12 @@ use crate::error::{Error, Result};
 pub struct TensorInfo {
     /// Name in the checkpoint.
     pub name: String,
-    /// Element type.
+    /// Element type; of blocks, that of the weights that they stand for.
     pub dtype: WeightDType,
     /// Extents, outermost first; empty for a scalar.
     pub shape: Vec<usize>,
+    /// The blocks that a ggml file stores it in, when it is no plain array.
+    pub blocks: Option<GgmlBlock>,
     /// The file that holds it.
     pub file: PathBuf,
 }
@@ -27,6 +31,15 @@ impl TensorInfo {
             .fold(self.dtype.size() as u64, |bytes, extent| {
                 bytes.saturating_mul(*extent as u64)
             })
+    }
+
+    /// Number of bytes that the tensor takes in its file.
+    pub fn stored_len(&self) -> u64 {
+        let elements = self.byte_len() / self.dtype.size() as u64;
+        match self.blocks {
+            None => self.byte_len(),
+            Some(block) => elements / GgmlBlock::COLUMNS as u64 * block.byte_len() as u64,
+        }
     }
 }
 
@@ -85,6 +98,31 @@ impl WeightDType {
             Dtype::I64 => Self::I64,
             Dtype::BOOL => Self::Bool,
             other => return Err(unknown_type(path, tensor, format!("{other:?}"))),
+        })
+    }
+
+    /// The type of a tensor in a ggml file, and the blocks that it is stored in.
+    pub(super) fn from_ggml(
+        number: i32,
+        path: &Path,
+        tensor: &str,
+    ) -> Result<(Self, Option<GgmlBlock>)> {
+        Ok(match number {
+            0 => (Self::F32, None),
+            1 => (Self::F16, None),
+            2 => (Self::F32, Some(GgmlBlock::Q4_0)),
+            3 => (Self::F32, Some(GgmlBlock::Q4_1)),
+            6 => (Self::F32, Some(GgmlBlock::Q5_0)),
+            7 => (Self::F32, Some(GgmlBlock::Q5_1)),
+            8 => (Self::F32, Some(GgmlBlock::Q8_0)),
+            _ => {
+                return Err(Error::TensorType {
+                    path: path.to_path_buf(),
+                    tensor: tensor.into(),
+                    expected: "f32, f16, q4_0, q4_1, q5_0, q5_1 or q8_0".into(),
+                    found: format!("ggml's type {number}"),
+                });
+            }
         })
     }
 

@@ -63,6 +63,7 @@ impl TorchFile {
                 name: name.clone(),
                 dtype: WeightDType::from_torch(tensor.dtype(), path, name)?,
                 shape: tensor.shape().to_vec(),
+                blocks: None,
                 file: path.to_path_buf(),
             });
         }

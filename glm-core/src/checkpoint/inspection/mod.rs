@@ -14,9 +14,11 @@ use serde::Serialize;
 use crate::{
     checkpoint::{
         check::{check_tokenizer, tensor_problems},
-        files::{CheckpointFiles, TensorInfo, WeightFormat},
+        files::{CheckpointFiles, TensorInfo, WeightFormat, is_ggml},
         names::{LM_HEAD, WORD_EMBEDDINGS, model_tensors},
+        precision::Forms,
         prepacked::PrepackedFile,
+        source::folder_of,
     },
     config::{ChatGlmConfig, ModelConfig, ModelFamily, QuantizationBit},
     error::{Error, Mix, Result},
@@ -36,7 +38,7 @@ pub struct Inspection {
     pub family: Option<ModelFamily>,
     /// Of ChatGLM-6B's checkpoints, 1 for those published until April 2023 (150528 ids), else 2.
     pub generation: Option<u8>,
-    /// What the matrices of the layers are stored as: a float type, `int8` or `int4`, or `codes` where the configuration
+    /// What the matrices of the layers are stored as: a float type, a ggml type, `int8` or `int4`, or `codes` where the configuration
     /// cannot be used.
     pub stored: Option<String>,
     /// Numbers in the weights, each once.
@@ -58,6 +60,8 @@ pub struct Inspection {
 pub enum Content {
     /// A whole model in the official folder layout.
     Checkpoint,
+    /// A model in a ggml file of chatglm.cpp.
+    Ggml,
     /// A model in this crate's prepacked file.
     Prepacked,
     /// A P-Tuning v2 prefix for another checkpoint.
@@ -86,6 +90,16 @@ pub struct WeightFile {
     pub name: String,
     /// Its size; `None` for a file that is missing.
     pub bytes: Option<u64>,
+}
+
+impl WeightFile {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default();
+        Self {
+            name: name.to_string_lossy().into_owned(),
+            bytes: fs::metadata(path).ok().map(|file| file.len()),
+        }
+    }
 }
 
 impl WeightFiles {
@@ -151,7 +165,10 @@ impl Inspection {
 
     /// Whether [`load`](crate::load) would take it, as far as headers tell.
     pub fn is_loadable(&self) -> bool {
-        let is_model = matches!(self.content, Content::Checkpoint | Content::Prepacked);
+        let is_model = matches!(
+            self.content,
+            Content::Checkpoint | Content::Ggml | Content::Prepacked
+        );
         let is_wrong = |problem: &Problem| problem.severity == Severity::Error;
         is_model && !self.problems.iter().any(is_wrong)
     }
@@ -173,17 +190,46 @@ impl Inspection {
         self.generation = Some(if config.is_first_generation() { 1 } else { 2 });
     }
 
-    /// A prepacked file is all that can be loaded by itself.
+    /// A ggml or prepacked file.
     fn look_at_file(&mut self) -> Result<()> {
         let path = self.path.clone();
+        if is_ggml(&path) {
+            return self.look_at_ggml();
+        }
         let file = PrepackedFile::open(&path)?;
         self.content = Content::Prepacked;
         self.set_config(file.config());
         self.stored = Some(file.forms().layers.precision().to_string());
-        self.parameters = Some(parameters(file.config(), file.holds(LM_HEAD)));
+        let own_head = file.tensor_names().any(|name| name == LM_HEAD);
+        self.parameters = Some(parameters(file.config(), own_head));
         let bytes = fs::metadata(&path).map_err(|error| Error::io(&path, error))?;
         self.plan = Some(Plan::of_prepacked(&file, bytes.len()));
-        self.look_at_tokenizer(path.parent().unwrap_or(&path), file.config());
+        self.look_at_tokenizer(folder_of(&path), file.config());
+        Ok(())
+    }
+
+    fn look_at_ggml(&mut self) -> Result<()> {
+        let path = self.path.clone();
+        let files = CheckpointFiles::open_file(&path)?;
+        self.content = Content::Ggml;
+        self.family = files.embedded_family();
+        self.weights = vec![WeightFiles {
+            format: files.format(),
+            files: vec![WeightFile::of(&path)],
+        }];
+        let config = match files.embedded_config() {
+            Ok(Some(ModelConfig::ChatGlm(config))) => Some(config),
+            Ok(None) => None,
+            Err(error) => {
+                self.add(error);
+                None
+            }
+        };
+        if let Some(config) = &config {
+            self.set_config(config);
+        }
+        let stored = Forms::of_blocks(&files);
+        self.look_at_weights(&files, config.as_ref().map(|config| (config, stored)), true);
         Ok(())
     }
 
@@ -213,13 +259,16 @@ impl Inspection {
         }
         self.content = Content::Checkpoint;
         let config = self.look_at_config(&dir);
+        let described = config
+            .as_ref()
+            .map(|config| (config, Forms::of_config(config)));
         if formats.is_empty() {
             CheckpointFiles::open(&dir)?;
         }
         for (index, &format) in formats.iter().enumerate() {
             match CheckpointFiles::open_with_format(&dir, format) {
                 Err(error) => self.add(error),
-                Ok(files) => self.look_at_weights(&files, config.as_ref(), index == 0),
+                Ok(files) => self.look_at_weights(&files, described, index == 0),
             }
         }
         if let Some(config) = &config
@@ -251,11 +300,12 @@ impl Inspection {
         }
     }
 
-    /// The weights of one format; `first` for the one that loading takes.
+    /// The weights of one format, with their configuration and what it says that they are stored as; `first` for the
+    /// format that loading takes.
     fn look_at_weights(
         &mut self,
         files: &CheckpointFiles,
-        config: Option<&ChatGlmConfig>,
+        described: Option<(&ChatGlmConfig, Forms)>,
         first: bool,
     ) {
         if let Some(prefix) = files
@@ -270,15 +320,15 @@ impl Inspection {
             ));
         }
         if first {
-            self.stored = stored_type(files, config);
+            self.stored = stored_type(files, described.map(|(config, _)| config));
         }
-        let Some(config) = config else {
+        let Some((config, stored)) = described else {
             return self.look_for_family(files);
         };
         let problems = tensor_problems(files, config);
         if problems.is_empty() && first {
             self.parameters = Some(parameters(config, !config.tie_word_embeddings));
-            match Plan::of_checkpoint(files, config) {
+            match Plan::of_checkpoint(files, config, stored) {
                 Ok(plan) => self.plan = Some(plan),
                 Err(error) => self.add(error),
             }
@@ -349,16 +399,7 @@ fn weight_files(dir: &Path, format: WeightFormat) -> WeightFiles {
     let files = paths.into_iter().filter(|path| !is_index(path));
     WeightFiles {
         format,
-        files: files
-            .map(|path| WeightFile {
-                name: path
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-                bytes: fs::metadata(&path).ok().map(|file| file.len()),
-            })
-            .collect(),
+        files: files.map(|path| WeightFile::of(&path)).collect(),
     }
 }
 
@@ -396,5 +437,9 @@ fn stored_type(files: &CheckpointFiles, config: Option<&ChatGlmConfig>) -> Optio
     let largest = files
         .tensors()
         .max_by_key(|info| TensorInfo::byte_len(info))?;
-    Some(format!("{:?}", largest.dtype).to_lowercase())
+    let name = match largest.blocks {
+        Some(blocks) => format!("{blocks:?}"),
+        None => format!("{:?}", largest.dtype),
+    };
+    Some(name.to_lowercase())
 }

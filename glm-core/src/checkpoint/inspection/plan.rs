@@ -57,16 +57,20 @@ pub struct PlannedPrecision {
 }
 
 impl Plan {
-    /// For a checkpoint folder whose tensors were found right.
-    pub(super) fn of_checkpoint(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<Self> {
+    /// For a checkpoint folder or ggml file whose tensors were found right and are `stored` like this.
+    pub(super) fn of_checkpoint(
+        files: &CheckpointFiles,
+        config: &ChatGlmConfig,
+        stored: Forms,
+    ) -> Result<Self> {
         let mut plan = Self::without_weights(config);
         for precision in PRECISIONS {
-            let forms = match Forms::of_checkpoint(files.path(), config, precision, None) {
+            let forms = match Forms::of_checkpoint(files.path(), stored, precision, None, false) {
                 // Codes are kept as they are.
                 Err(Error::AlreadyQuantized { .. }) => continue,
                 forms => forms?,
             };
-            let conversion = Conversion::new(files, config, forms)?;
+            let conversion = Conversion::new(files, config, stored, forms)?;
             let planned = PlannedPrecision {
                 precision: precision.to_string(),
                 head: forms.head.precision().to_string(),

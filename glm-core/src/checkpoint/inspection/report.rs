@@ -52,7 +52,7 @@ impl Inspection {
                 .map_or(String::new(), |family| format!(" for {}", family.name()))
         };
         let mut what = match self.content {
-            Content::Checkpoint | Content::Prepacked => family.to_owned(),
+            Content::Checkpoint | Content::Ggml | Content::Prepacked => family.to_owned(),
             Content::PTuningPrefix => format!("a P-Tuning v2 prefix{}", base()),
             Content::LoraAdapter => "a LoRA adapter".to_owned(),
             Content::Tokenizer => "a tokenizer without a model".to_owned(),

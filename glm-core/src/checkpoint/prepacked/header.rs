@@ -367,7 +367,7 @@ fn check_preamble(path: &Path, bytes: &[u8]) -> Result<usize> {
         } else {
             Error::malformed(
                 path,
-                "it is no prepacked model; give the folder of a checkpoint, or a file that `quantize` wrote",
+                "it is no prepacked model and no ggml file; give the folder of a checkpoint, a ggml file of chatglm.cpp, or a file that `quantize` or `convert` wrote",
             )
         });
     }

@@ -22,13 +22,19 @@ mod header;
 mod place;
 mod writer;
 
-use std::{io, ops::Range, path::Path};
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::{DType, Device, TensorData};
 use glm_backends::MappedFile;
 
 use crate::{
     checkpoint::{
+        files::TensorInfo,
+        names::ExpectedTensor,
         network::Parts,
         precision::Forms,
         weight::{Weight, codes_shape, scales_shape},
@@ -38,15 +44,16 @@ use crate::{
     model::Model,
 };
 use header::Header;
-use place::{FloatType, Place};
+use place::Place;
 
 pub(super) use header::VERSION;
 pub use writer::save_prepacked;
-pub(super) use writer::write;
+pub(super) use writer::{verify, write};
 
 /// An open file whose header was found right.
 #[derive(Debug)]
 pub(super) struct PrepackedFile {
+    path: PathBuf,
     map: MappedFile,
     header: Header,
 }
@@ -70,7 +77,8 @@ impl PrepackedFile {
             _ => Error::io(path, error),
         })?;
         let header = Header::read(path, map.as_bytes())?;
-        Ok(Self { map, header })
+        let path = path.to_path_buf();
+        Ok(Self { path, map, header })
     }
 
     /// What the matrices are kept as.
@@ -78,53 +86,79 @@ impl PrepackedFile {
         self.header.forms
     }
 
-    /// The configuration that the file holds.
+    /// The configuration in it.
     pub(super) fn config(&self) -> &ChatGlmConfig {
         &self.header.config
     }
 
-    /// Whether the file has this tensor.
-    pub(super) fn holds(&self, name: &str) -> bool {
-        self.header.tensors.iter().any(|entry| entry.name == name)
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tensors in it.
+    pub(super) fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.header.tensors.iter().map(|entry| &*entry.name)
+    }
+
+    /// What the file holds of a tensor of its model, and the bytes that it takes; `None` for a head that is left out. Of
+    /// codes the type is meaningless.
+    pub(super) fn tensor(&self, tensor: &ExpectedTensor) -> Option<(TensorInfo, u64)> {
+        let place = self.place(&tensor.name)?;
+        let info = TensorInfo {
+            name: tensor.name.clone(),
+            dtype: place.float_type(),
+            shape: tensor.shape.clone(),
+            blocks: None,
+            file: self.path.clone(),
+        };
+        let bytes = place.ranges().map(|range| range.len() as u64).sum();
+        Some((info, bytes))
     }
 
     /// The model; on the CPU its tensors lie in the file.
     ///
     /// # Errors
     /// [`Error::Malformed`] when a tensor does not lie where the header says, which opening has ruled out.
-    pub(super) fn into_model(self, path: &Path, device: Device) -> Result<Model> {
-        let mut parts = Parts::new(path.to_path_buf(), device.clone());
+    pub(super) fn into_model(self, device: Device) -> Result<Model> {
+        let mut parts = Parts::new(self.path.clone(), device.clone());
         for entry in &self.header.tensors {
-            let weight = self.weight(&entry.place);
-            let weight = weight.ok_or_else(|| {
-                Error::malformed(path, format!("tensor `{}` is out of place", entry.name))
-            })?;
-            parts.insert(&entry.name, weight);
+            parts.insert(&entry.name, self.weight(&entry.name)?);
         }
         let network = parts.into_network(&self.header.config)?;
         Ok(Model::new(self.header.config, network, device))
     }
 
-    fn weight(&self, place: &Place) -> Option<Weight> {
-        Some(match place {
+    /// One tensor, in the file.
+    ///
+    /// # Errors
+    /// As [`PrepackedFile::into_model`].
+    pub(super) fn weight(&self, name: &str) -> Result<Weight> {
+        let place = self.place(name);
+        let weight = place.and_then(|place| match place {
             Place::Float { dtype, shape, data } => {
-                let dtype = match dtype {
-                    FloatType::F32 => DType::F32,
-                    FloatType::F16 => DType::F16,
-                    FloatType::Bf16 => DType::BF16,
-                };
-                Weight::Float(self.data(data, shape, dtype)?)
+                let data = self.data(data, shape, dtype.dtype())?;
+                Some(Weight::Float(data))
             }
             Place::Packed {
                 layout,
                 codes,
                 scales,
-            } => Weight::Packed {
+            } => Some(Weight::Packed {
                 layout: *layout,
                 codes: self.data(codes, &codes_shape(layout), DType::U32)?,
                 scales: self.data(scales, &scales_shape(layout), DType::F16)?,
-            },
-        })
+            }),
+        });
+        weight
+            .ok_or_else(|| Error::malformed(&self.path, format!("tensor `{name}` is out of place")))
+    }
+
+    fn place(&self, name: &str) -> Option<&Place> {
+        let mut entries = self.header.tensors.iter();
+        entries
+            .find(|entry| entry.name == name)
+            .map(|entry| &entry.place)
     }
 
     fn data(&self, range: &Range<usize>, shape: &[usize], dtype: DType) -> Option<TensorData> {

@@ -2,6 +2,7 @@
 
 use std::{ops::Range, path::Path};
 
+use burn::tensor::DType;
 use glm_quant::{BLOCK_ROWS, COLUMN_ALIGNMENT, PackedLayout};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,15 @@ impl FloatType {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// The type of a tensor of such elements.
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
         }
     }
 
@@ -147,6 +157,18 @@ impl Entry {
 }
 
 impl Place {
+    /// The element type of floats; that of codes is not asked for.
+    pub(super) fn float_type(&self) -> WeightDType {
+        match self {
+            Self::Float { dtype, .. } => match dtype {
+                FloatType::F32 => WeightDType::F32,
+                FloatType::F16 => WeightDType::F16,
+                FloatType::Bf16 => WeightDType::BF16,
+            },
+            Self::Packed { .. } => WeightDType::I8,
+        }
+    }
+
     pub(super) fn ranges(&self) -> impl Iterator<Item = &Range<usize>> {
         match self {
             Self::Float { data, .. } => [Some(data), None],

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{Seek, Write},
     ops::Range,
     path::Path,
 };
@@ -10,12 +10,13 @@ use std::{
 use burn::tensor::DType;
 
 use super::{
+    PrepackedFile,
     header::Header,
     place::{Place, form_of},
 };
 use crate::{
     checkpoint::{
-        atomic_file::{PartialFile, write_error},
+        atomic_file::PartWriter,
         conversion::Conversion,
         files::WeightDType,
         names::{LayerNames, WORD_EMBEDDINGS},
@@ -73,6 +74,34 @@ pub(in crate::checkpoint) fn write(
     write_through(|file| file, conversion, config, path, meter)
 }
 
+/// Opens the file at `path` and holds each of its tensors against another conversion.
+///
+/// # Errors
+/// [`Error::Verification`] for the first tensor that is not what it should be; as [`PrepackedFile::open`] and
+/// [`Conversion::run`].
+pub(in crate::checkpoint) fn verify(
+    conversion: &Conversion<'_>,
+    path: &Path,
+    meter: &mut Meter<'_>,
+) -> Result<()> {
+    let file = PrepackedFile::open(path)?;
+    meter.begin(LoadStage::Verifying, conversion.bytes_to_read());
+    conversion.run(|tensor, weight, bytes_read| {
+        let equal = match (weight, file.tensor(tensor)) {
+            (Some(weight), Some(_)) => weight.same_bytes(&file.weight(&tensor.name)?),
+            (weight, place) => weight.is_none() && place.is_none(),
+        };
+        if !equal {
+            return Err(Error::Verification {
+                path: path.to_path_buf(),
+                tensor: tensor.name.clone(),
+            });
+        }
+        meter.add(bytes_read);
+        Ok(())
+    })
+}
+
 /// As [`write`], with something between the tensors and the file.
 fn write_through<W: Write + Seek>(
     through: impl FnOnce(File) -> W,
@@ -81,8 +110,8 @@ fn write_through<W: Write + Seek>(
     path: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<()> {
-    let stored_type = |name: &str| conversion.stored_type(name);
-    let header = Header::plan(path, config, conversion.forms(), stored_type)?;
+    let float_type = |name: &str| conversion.float_type(name);
+    let header = Header::plan(path, config, conversion.forms(), float_type)?;
     let mut writer = Writer::create(path, header, through)?;
     meter.begin(LoadStage::Prepacking, conversion.bytes_to_read());
     conversion.run(|tensor, weight, bytes_read| {
@@ -100,8 +129,7 @@ fn write_through<W: Write + Seek>(
 struct Writer<'path, W> {
     path: &'path Path,
     header: Header,
-    partial: PartialFile,
-    file: W,
+    file: PartWriter<W>,
 }
 
 impl<'path, W: Write + Seek> Writer<'path, W> {
@@ -111,17 +139,8 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
                 path: path.to_path_buf(),
             });
         }
-        let partial = PartialFile::create(path)?;
-        let file = partial
-            .file()
-            .try_clone()
-            .map_err(|error| Error::io(path, error))?;
-        Ok(Self {
-            path,
-            header,
-            partial,
-            file: through(file),
-        })
+        let file = PartWriter::create_through(path, header.file_bytes() as u64, through)?;
+        Ok(Self { path, header, file })
     }
 
     /// Writes one tensor to its place. They may come in any order.
@@ -153,7 +172,7 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
             });
         }
         for (range, data) in sections {
-            self.write_at(range.start, data.as_bytes())?;
+            self.file.write_at(range.start as u64, data.as_bytes())?;
         }
         Ok(())
     }
@@ -161,23 +180,9 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
     fn finish(mut self, meter: &mut Meter<'_>) -> Result<()> {
         // Last, so that even under the final name a file without all its tensors would be no prepacked file.
         let start = self.header.to_bytes(self.path)?;
-        self.write_at(0, &start)?;
-        let required = self.required();
-        let failed = |error| write_error(self.path, required, error);
-        self.file.flush().map_err(failed)?;
+        self.file.write_at(0, &start)?;
         meter.enter(LoadStage::Saving);
-        self.partial.commit().map_err(failed)
-    }
-
-    fn write_at(&mut self, start: usize, bytes: &[u8]) -> Result<()> {
-        self.file
-            .seek(SeekFrom::Start(start as u64))
-            .and_then(|_| self.file.write_all(bytes))
-            .map_err(|error: io::Error| write_error(self.path, self.required(), error))
-    }
-
-    fn required(&self) -> u64 {
-        self.header.file_bytes() as u64
+        self.file.commit()
     }
 }
 
@@ -203,6 +208,8 @@ fn stored_type(part: &Part) -> WeightDType {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, SeekFrom};
+
     use super::*;
     use crate::checkpoint::{CheckpointFiles, Precision};
 
@@ -238,9 +245,10 @@ mod tests {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
         let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&source).unwrap();
         let files = CheckpointFiles::open(&source).unwrap();
-        let forms =
-            Forms::of_checkpoint(&source, &config, Precision::INT4, Some(Precision::INT8)).unwrap();
-        let conversion = Conversion::new(&files, &config, forms).unwrap();
+        let stored = Forms::of_config(&config);
+        let [layers, head] = [Precision::INT4, Precision::INT8];
+        let forms = Forms::of_checkpoint(&source, stored, layers, Some(head), false).unwrap();
+        let conversion = Conversion::new(&files, &config, stored, forms).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.glm");
         let write = |left| {

@@ -1,0 +1,168 @@
+//! What lies beside the weights and makes a folder usable: the tokenizer, and settings that only other programs read.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    checkpoint::{
+        atomic_file::write_whole,
+        source::{Source, folder_of},
+    },
+    config::{ChatGlmConfig, MAX_CONFIG_BYTES, ModelConfig},
+    error::{Error, Result},
+};
+
+/// The tokenizer's model.
+const TOKENIZER: &str = "ice_text.model";
+/// Files that belong to the tokenizer and to generating.
+const FILES: [&str; 3] = [TOKENIZER, "tokenizer_config.json", "generation_config.json"];
+/// Largest of them that is copied, in bytes. The tokenizer of ChatGLM-6B has 2.7 MB.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// The files beside the weights of a source, by their names.
+pub(super) struct Companions {
+    files: Vec<(&'static str, Vec<u8>)>,
+    /// The keys of `config.json`, also those that mean nothing here.
+    config: Map<String, Value>,
+}
+
+impl Companions {
+    /// Those of `source`. None has to be there.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::Malformed`].
+    pub(super) fn of(source: &Source) -> Result<Self> {
+        let mut companions = Self {
+            files: Vec::new(),
+            config: Map::new(),
+        };
+        let folder = match source {
+            Source::Checkpoint { files, .. } => match files.embedded_tokenizer()? {
+                Some(tokenizer) => {
+                    companions.files.push((TOKENIZER, tokenizer));
+                    return Ok(companions);
+                }
+                None => files.path(),
+            },
+            Source::Prepacked(file) => folder_of(file.path()),
+        };
+        for name in FILES {
+            if let Some(content) = read(&folder.join(name), MAX_BYTES)? {
+                companions.files.push((name, content));
+            }
+        }
+        if matches!(source, Source::Checkpoint { .. }) {
+            let path = folder.join("config.json");
+            let json = read(&path, MAX_CONFIG_BYTES)?.unwrap_or_default();
+            companions.config =
+                serde_json::from_slice(&json).map_err(|error| Error::malformed(&path, error))?;
+        }
+        Ok(companions)
+    }
+
+    /// Writes everything into the folder `dir`; `config.json` with the values of `config`, last, so that a folder with it
+    /// is whole. Gives the files.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`].
+    pub(super) fn write(mut self, dir: &Path, config: &ChatGlmConfig) -> Result<Vec<PathBuf>> {
+        let path = dir.join("config.json");
+        let ours = ModelConfig::ChatGlm(config.clone()).to_json()?;
+        let ours: Map<String, Value> =
+            serde_json::from_str(&ours).map_err(|error| Error::malformed(&path, error))?;
+        self.config.extend(ours);
+        let mut json = serde_json::to_vec_pretty(&self.config)
+            .map_err(|error| Error::malformed(&path, error))?;
+        json.push(b'\n');
+        self.files.push(("config.json", json));
+        self.files
+            .into_iter()
+            .map(|(name, content)| {
+                let path = dir.join(name);
+                write_whole(&path, &content).map(|()| path)
+            })
+            .collect()
+    }
+
+    /// Says before the work that [`Companions::write_tokenizer`] would overwrite another tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Exists`]; those of reading it.
+    pub(super) fn check_tokenizer(&self, file: &Path) -> Result<()> {
+        let path = folder_of(file).join(TOKENIZER);
+        match (self.tokenizer(), read(&path, MAX_BYTES)?) {
+            (Some(ours), Some(theirs)) if theirs != ours => Err(Error::Exists { path }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the tokenizer beside `file`, where it is looked for, unless it is there already.
+    ///
+    /// # Errors
+    /// As [`Companions::write`].
+    pub(super) fn write_tokenizer(&self, file: &Path) -> Result<Option<PathBuf>> {
+        let path = folder_of(file).join(TOKENIZER);
+        match self.tokenizer() {
+            Some(tokenizer) if !path.exists() => write_whole(&path, tokenizer).map(|()| Some(path)),
+            _ => Ok(None),
+        }
+    }
+
+    fn tokenizer(&self) -> Option<&[u8]> {
+        let tokenizer = self.files.iter().find(|(name, _)| *name == TOKENIZER);
+        tokenizer.map(|(_, content)| content.as_slice())
+    }
+}
+
+/// The content of a file; `None` when it is not there.
+fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(|error| Error::io(path, error))?,
+    };
+    let mut content = Vec::new();
+    file.take(most + 1)
+        .read_to_end(&mut content)
+        .map_err(|error| Error::io(path, error))?;
+    if content.len() as u64 > most {
+        return Err(Error::malformed(
+            path,
+            format!("such a file has at most {most} bytes"),
+        ));
+    }
+    Ok(Some(content))
+}
+
+/// Whether `output`, a file or folder, may be written: never when that would touch `source`, and over other files only
+/// when told to `overwrite`.
+///
+/// # Errors
+/// [`Error::Exists`] when not.
+pub fn refuse_overwrite(source: &Path, output: &Path, overwrite: bool) -> Result<()> {
+    let same = |a: &Path, b: &Path| match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    };
+    let touches_source = same(source, output)
+        || same(source, &output.join(super::official::WEIGHTS))
+        || (source.is_dir() && output.is_file() && same(source, folder_of(output)));
+    if touches_source || (!overwrite && is_taken(output)) {
+        return Err(Error::Exists {
+            path: output.to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
+/// A folder without anything in it is free.
+fn is_taken(path: &Path) -> bool {
+    match path.read_dir() {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.exists(),
+    }
+}

@@ -1,0 +1,205 @@
+//! What a ggml file says of its model before the tokenizer and the tensors.
+//!
+//! | version | 4-byte numbers behind `ggml`, the model type and the version |
+//! |---|---|
+//! | 1 | type, vocab_size, hidden_size, heads, layers, inner size, max length, bos, eos, pad, sep; ChatGLM2 also key-value heads |
+//! | 2 | type, vocab_size, hidden_size, heads, key-value heads, layers, inner size, norm epsilon (f32), prefix length, rope theta (f32), max length, eos, pad |
+//!
+//! Ids that a file does not have are -1. The ids of `[MASK]`, `[gMASK]` and `<sop>` are those of the tokenizer's pieces.
+
+use std::path::Path;
+
+use glm_tokenizer::{Family, GlmTokenizer};
+use serde_json::{Value, json};
+
+use super::ggml_file::Reader;
+use crate::config::{ModelConfig, ModelFamily};
+use crate::error::{Error, Result};
+
+/// What the original code computes rotary positions with; no ChatGLM-6B has another.
+const ROPE_THETA: f32 = 10_000.0;
+
+/// The numbers of the header. They are checked when a configuration is made of them.
+#[derive(Debug)]
+pub(super) struct GgmlHeader {
+    /// By chatglm.cpp's numbers CodeGeeX2 is a ChatGLM2.
+    pub(super) family: ModelFamily,
+    vocab_size: i32,
+    hidden_size: i32,
+    num_attention_heads: i32,
+    num_key_value_heads: i32,
+    num_layers: i32,
+    inner_hidden_size: i32,
+    norm_epsilon: f32,
+    prefix_length: i32,
+    rope_theta: f32,
+    max_length: i32,
+    eos_token_id: i32,
+    pad_token_id: i32,
+}
+
+impl GgmlHeader {
+    /// Reads what follows the magic.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedModel`] for a model or version that is not known, [`Error::Truncated`].
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let model_type = reader.i32()?;
+        let version = reader.i32()?;
+        let unsupported = |found: String| Error::UnsupportedModel {
+            path: reader.path().to_path_buf(),
+            found,
+        };
+        let family = match model_type {
+            1 => ModelFamily::ChatGlm,
+            2 => ModelFamily::ChatGlm2,
+            3 => return Err(unsupported("ChatGLM3-6B".to_owned())),
+            other => {
+                return Err(unsupported(format!(
+                    "a model of chatglm.cpp's type {other}"
+                )));
+            }
+        };
+        match version {
+            1 => Self::read_version_1(family, reader),
+            2 => Self::read_version_2(family, reader),
+            other => Err(unsupported(format!(
+                "a model in version {other} of chatglm.cpp's format (1 and 2 are known)"
+            ))),
+        }
+    }
+
+    fn read_version_1(family: ModelFamily, reader: &mut Reader<'_>) -> Result<Self> {
+        let _type_of_matrices = reader.i32()?; // Each tensor has its own.
+        let mut header = Self {
+            family,
+            vocab_size: reader.i32()?,
+            hidden_size: reader.i32()?,
+            num_attention_heads: reader.i32()?,
+            num_key_value_heads: 0,
+            num_layers: reader.i32()?,
+            inner_hidden_size: reader.i32()?,
+            norm_epsilon: 1e-5,
+            prefix_length: 0,
+            rope_theta: ROPE_THETA,
+            max_length: reader.i32()?,
+            eos_token_id: {
+                let _bos_token_id = reader.i32()?; // -1 in every file: the tokenizer knows it.
+                reader.i32()?
+            },
+            pad_token_id: reader.i32()?,
+        };
+        let _sep_token_id = reader.i32()?;
+        header.num_key_value_heads = match family {
+            ModelFamily::ChatGlm2 => reader.i32()?,
+            _ => header.num_attention_heads,
+        };
+        Ok(header)
+    }
+
+    fn read_version_2(family: ModelFamily, reader: &mut Reader<'_>) -> Result<Self> {
+        let _type_of_matrices = reader.i32()?;
+        // Fields are read in the order in which they are written here.
+        Ok(Self {
+            family,
+            vocab_size: reader.i32()?,
+            hidden_size: reader.i32()?,
+            num_attention_heads: reader.i32()?,
+            num_key_value_heads: reader.i32()?,
+            num_layers: reader.i32()?,
+            inner_hidden_size: reader.i32()?,
+            norm_epsilon: reader.f32()?,
+            prefix_length: reader.i32()?,
+            rope_theta: reader.f32()?,
+            max_length: reader.i32()?,
+            eos_token_id: reader.i32()?,
+            pad_token_id: reader.i32()?,
+        })
+    }
+
+    /// The configuration, within the limits of every other one. `tokenizer` gives the SentencePiece model of the file.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedModel`] for ChatGLM2 and for a prefix; [`Error::Config`]; [`Error::Tokenizer`].
+    pub(super) fn config(
+        &self,
+        path: &Path,
+        sentencepiece: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<ModelConfig> {
+        let unsupported = |found: &str| {
+            Err(Error::UnsupportedModel {
+                path: path.to_path_buf(),
+                found: found.to_owned(),
+            })
+        };
+        if self.family == ModelFamily::ChatGlm2 {
+            return unsupported("a ChatGLM2-6B or CodeGeeX2-6B model");
+        }
+        if self.prefix_length != 0 {
+            return unsupported("a P-Tuning v2 prefix");
+        }
+        if self.num_key_value_heads != self.num_attention_heads {
+            let expected = format!(
+                "as many as num_attention_heads ({})",
+                self.num_attention_heads
+            );
+            return Err(config_error(
+                path,
+                "num_key_value_heads",
+                expected,
+                self.num_key_value_heads,
+            ));
+        }
+        if self.rope_theta != ROPE_THETA {
+            return Err(config_error(
+                path,
+                "rope_theta",
+                ROPE_THETA.to_string(),
+                self.rope_theta,
+            ));
+        }
+
+        let name = path.display().to_string();
+        let tokenizer = GlmTokenizer::from_bytes(&name, &sentencepiece()?)?;
+        if tokenizer.family() != Family::ChatGlm {
+            return unsupported("a ChatGLM-6B model with the tokenizer of another one");
+        }
+        let special = tokenizer.special_tokens();
+        let id_or = |id: i32, piece: u32| if id == -1 { json!(piece) } else { json!(id) };
+        let config = json!({
+            "model_type": "chatglm",
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "inner_hidden_size": self.inner_hidden_size,
+            "num_layers": self.num_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "max_sequence_length": self.max_length,
+            "layernorm_epsilon": decimal(self.norm_epsilon),
+            "position_encoding_2d": true,
+            "bos_token_id": special.sop,
+            "eos_token_id": id_or(self.eos_token_id, special.eos),
+            "mask_token_id": special.mask,
+            "gmask_token_id": special.gmask,
+            "pad_token_id": id_or(self.pad_token_id, special.pad),
+            "tie_word_embeddings": true,
+        });
+        ModelConfig::from_json(path, config.to_string().as_bytes())
+    }
+}
+
+fn config_error(path: &Path, key: &str, expected: String, found: impl std::fmt::Display) -> Error {
+    Error::Config {
+        path: path.to_path_buf(),
+        key: key.to_owned(),
+        expected,
+        found: found.to_string(),
+    }
+}
+
+/// The number as it was written before it became an f32: 1e-5, not 9.999999747378752e-6. What is no number stays a text,
+/// which the configuration refuses.
+fn decimal(value: f32) -> Value {
+    let text = value.to_string();
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.map_or_else(|| json!(text), |number| json!(number))
+}
