@@ -255,6 +255,30 @@ fn tokenizers() {
     assert_eq!(damaged.problems[0].severity, Severity::Warning);
 }
 
+#[test]
+fn ggml_files() {
+    let file = golden("ggml/chatglm-6b-tiny.q4_0.bin");
+    let inspection = inspect(&file);
+    assert!(
+        inspection.is_loadable() && inspection.problems.is_empty(),
+        "{inspection}"
+    );
+    assert_eq!(inspection.content, Content::Ggml);
+    assert_eq!(inspection.stored.as_deref(), Some("q4_0"));
+    // Of the codes that it has, and no others.
+    let plan = inspection.plan.unwrap();
+    assert_eq!(plan.precisions.len(), 1);
+    assert_eq!(plan.precisions[0].head, "int4-g32");
+
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.bin");
+    let whole = fs::read(&file).unwrap();
+    fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
+    let inspection = inspect(&cut);
+    assert_eq!(inspection.content, Content::Nothing);
+    assert!(error(&inspection).contains("cut.bin"));
+}
+
 /// Every folder of the official fixtures.
 #[test]
 #[ignore = "needs the folder of all fixtures: set GLM_TEST_FIXTURES and run with --include-ignored"]
