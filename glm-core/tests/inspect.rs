@@ -241,14 +241,23 @@ fn error_of_any(inspection: &Inspection) -> String {
 fn tokenizers() {
     let folder = copy("chatglm-6b-tiny");
     let path = folder.path().join("ice_text.model");
-    fs::write(&path, model_file::chatglm(&[("a", -1.0)], &[])).unwrap();
+    // As many pieces as make <sop> the 624th.
+    let pieces: Vec<String> = (0..615).map(|piece| format!("a{piece}")).collect();
+    let pieces: Vec<(&str, f32)> = pieces.iter().map(|piece| (&**piece, -1.0)).collect();
+    fs::write(&path, model_file::chatglm(&pieces, &[])).unwrap();
     let good = inspect(folder.path());
     assert!(good.is_loadable() && good.problems.is_empty(), "{good}");
     assert_eq!(good.tokenizer.as_deref(), Some(path.as_path()));
 
+    // Of another vocabulary: in the way of chatting, not of loading.
+    fs::write(&path, model_file::chatglm(&[("a", -1.0)], &[])).unwrap();
+    let other = inspect(folder.path());
+    assert!(other.is_loadable());
+    assert!(other.problems[0].message.contains("<sop>"), "{other}");
+
     fs::write(&path, model_file::chatglm_first_generation(&[("a", -1.0)])).unwrap();
     assert!(error(&inspect(folder.path())).contains("first generation"));
-    // A damaged one is in the way of chatting, not of loading.
+    // So is a damaged one.
     fs::write(&path, "not a model").unwrap();
     let damaged = inspect(folder.path());
     assert!(damaged.is_loadable());

@@ -15,6 +15,7 @@ mod sentencepiece_file;
 mod special_tokens;
 mod stream_decoder;
 mod tokenizer;
+mod tokenizer_file;
 mod unigram;
 mod vocabulary;
 mod whitespace;
@@ -24,6 +25,7 @@ pub use padded_batch::{AttentionMask, BatchOptions, PaddedBatch, PositionIds};
 pub use special_tokens::SpecialTokens;
 pub use stream_decoder::StreamDecoder;
 pub use tokenizer::{DecodeOptions, GlmTokenizer};
+pub use tokenizer_file::TokenizerFile;
 
 /// Index of a token in the vocabulary and of its row in the embedding.
 pub type TokenId = u32;

@@ -5,6 +5,8 @@
 //! checked, and what no ChatGLM model uses is refused rather than half supported. Unknown fields are
 //! skipped, as protobuf asks for.
 
+use std::path::Path;
+
 use crate::Error;
 use crate::protobuf::Message;
 
@@ -156,6 +158,22 @@ impl SentencePieceFile {
         }
         Ok(())
     }
+}
+
+/// The bytes of a SentencePiece file, if it is not too large to be one.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let io_error = |source| Error::Io {
+        path: path.into(),
+        source,
+    };
+    let size = std::fs::metadata(path).map_err(io_error)?.len();
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    // Before reading: the wrong file may well be a shard of ten gigabytes.
+    if size > MAX_FILE_BYTES {
+        let file = path.display().to_string();
+        return Err(limit(&file, "the file size in bytes", size, MAX_FILE_BYTES));
+    }
+    std::fs::read(path).map_err(io_error)
 }
 
 fn read_piece(mut message: Message<'_>, id: usize) -> Result<Piece, Error> {

@@ -68,7 +68,7 @@ impl SpecialTokens {
                     mask: added,
                     gmask: added + 1,
                     smask: Some(added + 2),
-                    sop: added + 3,
+                    sop: chatglm2_sop(added),
                     eop: added + 4,
                     eos: control("</s>", "which ends a reply of ChatGLM2-6B")?,
                     pad: unk,
@@ -117,6 +117,11 @@ impl SpecialTokens {
             .chain(smask)
             .collect()
     }
+}
+
+/// The id of `sop` in ChatGLM2-6B, behind `pieces` pieces and three masks.
+pub(crate) fn chatglm2_sop(pieces: TokenId) -> TokenId {
+    pieces + 3
 }
 
 /// A stretch of a text that may contain special tokens.

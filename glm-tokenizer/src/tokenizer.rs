@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::clean_up::clean_up;
 use crate::padded_batch::{BatchOptions, PaddedBatch};
 use crate::pipeline::Pipeline;
-use crate::sentencepiece_file::{self, Algorithm, SentencePieceFile};
+use crate::sentencepiece_file::{self, SentencePieceFile};
 use crate::special_tokens::{self, Span, SpecialTokens};
 use crate::stream_decoder::StreamDecoder;
 use crate::vocabulary::Meaning;
-use crate::{Error, Family, TokenId, first_generation, whitespace};
+use crate::{Error, Family, TokenId, whitespace};
 
 /// Text ⇄ ids, as the official tokenizer of the model does it.
 ///
@@ -89,7 +89,7 @@ impl GlmTokenizer {
     /// [`Error::Io`] if it cannot be read, otherwise as [`from_bytes`](Self::from_bytes).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let bytes = read(path)?;
+        let bytes = sentencepiece_file::read(path)?;
         Self::from_bytes(&path.display().to_string(), &bytes)
     }
 
@@ -99,10 +99,7 @@ impl GlmTokenizer {
     /// Every other variant of [`Error`]: the bytes may come from anywhere.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Error> {
         let mut model = SentencePieceFile::parse(name, bytes)?;
-        let family = Family::of(&model);
-        if family == Family::ChatGlmFirstGeneration {
-            first_generation::complete(&mut model);
-        }
+        let family = Family::complete(&mut model);
         let pipeline = Pipeline::new(name, model)?;
         let special = SpecialTokens::find(name, family, &pipeline.vocabulary)?;
         Ok(Self {
@@ -283,49 +280,6 @@ impl GlmTokenizer {
             .filter_map(|id| self.id_to_piece(id))
             .map(str::to_owned)
             .collect()
-    }
-}
-
-/// The bytes of a SentencePiece file, if it is not too large to be one.
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let io_error = |source| Error::Io {
-        path: path.into(),
-        source,
-    };
-    let size = std::fs::metadata(path).map_err(io_error)?.len();
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    // Before reading: the wrong file may well be a shard of ten gigabytes.
-    if size > sentencepiece_file::MAX_FILE_BYTES {
-        return Err(Error::LimitExceeded {
-            file: path.display().to_string(),
-            what: "the file size in bytes",
-            found: size,
-            limit: sentencepiece_file::MAX_FILE_BYTES,
-        });
-    }
-    std::fs::read(path).map_err(io_error)
-}
-
-impl Family {
-    /// The family of a SentencePiece file: a quicker look than to make a tokenizer of it.
-    ///
-    /// # Errors
-    /// As [`GlmTokenizer::from_file`], of those that the list of pieces shows.
-    pub fn of_file(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let path = path.as_ref();
-        let model = SentencePieceFile::parse(&path.display().to_string(), &read(path)?)?;
-        Ok(Self::of(&model))
-    }
-
-    /// Special pieces that ChatGLM-6B lacks are an error when the tokenizer is made.
-    fn of(model: &SentencePieceFile) -> Self {
-        match model.algorithm {
-            Algorithm::Bpe => Self::ChatGlm2,
-            Algorithm::Unigram if first_generation::is_first_generation(model) => {
-                Self::ChatGlmFirstGeneration
-            }
-            Algorithm::Unigram => Self::ChatGlm,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use glm_tokenizer::{Family, GlmTokenizer};
+use glm_tokenizer::{Family, GlmTokenizer, TokenizerFile};
 
 use crate::{
     checkpoint::{
@@ -59,13 +59,13 @@ pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ChatGlmConfig) -
 /// matter here: it is refused where it is used.
 pub(super) fn check_tokenizer_in(dir: &Path, config: &ChatGlmConfig) -> Result<()> {
     let file = GlmTokenizer::file_in(dir);
-    match file.map(|file| (Family::of_file(&file), file)) {
-        Some((Ok(family), file)) => check_tokenizer(&file, family, config),
+    match file.map(|file| (TokenizerFile::look(&file), file)) {
+        Some((Ok(found), file)) => check_tokenizer(&file, found.family, config),
         _ => Ok(()),
     }
 }
 
-/// `Ok` when a tokenizer file of this family makes the ids of `config`, which lies beside it.
+/// `Ok` when a tokenizer file of this family is for the model of `config`, which lies beside it.
 pub(super) fn check_tokenizer(file: &Path, family: Family, config: &ChatGlmConfig) -> Result<()> {
     let mix = match (family, config.is_first_generation()) {
         (Family::ChatGlm2, _) => Mix::ChatGlm2Tokenizer,

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use glm_tokenizer::{Family, GlmTokenizer};
+use glm_tokenizer::{GlmTokenizer, TokenizerFile};
 use serde::Serialize;
 
 use crate::{
@@ -370,11 +370,21 @@ impl Inspection {
                     dir.display()
                 ),
             ),
-            Some(file) => match Family::of_file(file) {
+            Some(file) => match TokenizerFile::look(file) {
                 Err(error) => self.add_message(Severity::Warning, error.to_string()),
-                Ok(family) => {
-                    if let Err(mixed) = check_tokenizer(file, family, config) {
-                        self.add(mixed);
+                Ok(found) => {
+                    if let Err(mixed) = check_tokenizer(file, found.family, config) {
+                        return self.add(mixed);
+                    }
+                    let sop = found.sop.map_or(config.bos_token_id, |id| id as usize);
+                    if sop != config.bos_token_id {
+                        let other = Error::OtherTokenizer {
+                            token: "<sop>",
+                            expected: config.bos_token_id,
+                            found: sop,
+                        };
+                        let message = format!("{}: {other}", file.display());
+                        self.add_message(Severity::Warning, message);
                     }
                 }
             },
