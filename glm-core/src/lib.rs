@@ -17,6 +17,7 @@ mod numerics;
 pub mod prefix_lm;
 mod quantize;
 pub mod random_model;
+mod split_mix;
 
 pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load};
 pub use error::{Error, Mix, Result};

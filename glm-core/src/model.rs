@@ -80,6 +80,28 @@ impl DecodeState {
         self.cache.select_rows(rows);
     }
 
+    /// The rows of several states of one model side by side, with room for `capacity` tokens of each: shorter ones are
+    /// padded on the left. So prompts can be read one by one, and rows can join others that are being generated.
+    ///
+    /// # Panics
+    /// If there is no state, or they are of different models or numerics.
+    pub fn side_by_side(states: Vec<Self>, capacity: usize) -> Self {
+        let len = states.iter().map(Self::len).max().unwrap_or(0);
+        let (mut rows, mut pad_lengths, mut caches) = (Vec::new(), Vec::new(), Vec::new());
+        for state in states {
+            let pads = len - state.len;
+            rows.extend(state.rows);
+            pad_lengths.extend(state.pad_lengths.into_iter().map(|before| before + pads));
+            caches.push(state.cache);
+        }
+        Self {
+            rows,
+            pad_lengths,
+            len,
+            cache: KvCache::side_by_side(caches, capacity),
+        }
+    }
+
     /// The keys and values kept so far.
     pub fn cache(&self) -> &KvCache {
         &self.cache
