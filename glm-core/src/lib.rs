@@ -6,6 +6,7 @@ pub mod chat;
 pub mod chatglm;
 pub mod checkpoint;
 pub mod config;
+pub mod embeddings;
 mod error;
 pub mod generate;
 #[cfg(feature = "hub")]

@@ -370,7 +370,8 @@ impl Model {
         self.network.logits(last).squeeze_dim(1) // [batch, vocab_size]
     }
 
-    fn hidden_states(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<3> {
+    /// A pass up to the final norm: `[batch, seq, hidden_size]`.
+    pub(crate) fn hidden_states(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<3> {
         self.network.hidden_states(
             input.input_ids,
             input.position_ids,

@@ -20,7 +20,9 @@ use burn::tensor::Tensor;
 
 pub use answer::Generated;
 pub use batch::{BatchGenerator, generate_batch};
-pub use beam_search::{BeamSearchOptions, EarlyStopping, Hypothesis, beam_search};
+pub use beam_search::{
+    BeamSearchOptions, EarlyStopping, Hypothesis, beam_search, beam_search_until,
+};
 pub use generator::Generator;
 pub use log_probs::{LogProb, TokenLogProbs, log_probs};
 pub use logits_processor::{LogitsProcessor, Sequence};
