@@ -86,6 +86,21 @@ impl Cache {
         }
     }
 
+    /// Some of the rows.
+    fn rows(&self, rows: Vec<usize>, head_dim: usize) -> Self {
+        fn of<T: Copy>(values: &[T], rows: &[usize], width: usize) -> Vec<T> {
+            let row = |row: &usize| values[row * width..][..width].to_vec();
+            rows.iter().flat_map(row).collect()
+        }
+        match self {
+            Self::F32(values) => Self::F32(of(values, &rows, head_dim)),
+            Self::F16(values) => Self::F16(of(values, &rows, head_dim)),
+            Self::Int8(codes, scales) => {
+                Self::Int8(of(codes, &rows, head_dim), of(scales, &rows, 1))
+            }
+        }
+    }
+
     fn slice_mut(&mut self) -> CacheSliceMut<'_> {
         match self {
             Self::F32(values) => CacheSliceMut::F32(values),
@@ -213,6 +228,32 @@ impl Case {
             .collect();
         part
     }
+
+    /// A row of the batch alone, without its padding.
+    fn alone(&self, batch: usize) -> Self {
+        let pads = self.spans[batch].first;
+        let width = self.layout.heads * self.layout.head_dim * self.step.seq;
+        let heads = batch * self.layout.kv_heads..(batch + 1) * self.layout.kv_heads;
+        let rows: Vec<usize> = heads
+            .flat_map(|head| head * self.step.capacity + pads..(head + 1) * self.step.capacity)
+            .collect();
+        Self {
+            layout: self.layout,
+            step: Step {
+                batch: 1,
+                start: self.step.start - pads,
+                capacity: self.step.capacity - pads,
+                ..self.step
+            },
+            spans: vec![Span {
+                first: 0,
+                context: self.spans[batch].context.saturating_sub(pads),
+            }],
+            query: self.query[batch * width..][..width].to_vec(),
+            keys: self.keys.rows(rows.clone(), self.layout.head_dim),
+            values: self.values.rows(rows, self.layout.head_dim),
+        }
+    }
 }
 
 fn check(case: &Case) -> Result<(), TestCaseError> {
@@ -305,6 +346,24 @@ proptest! {
                 prop_assert_eq!(&together[..split * width], &before[batch * split * width..][..split * width]);
                 let behind_len = (seq - split) * width;
                 prop_assert_eq!(&together[split * width..], &behind[batch * behind_len..][..behind_len]);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_padded_row_has_the_bits_of_the_row_alone(case in cases(1..17, 500..1200), pads in 0_usize..1100) {
+        for level in CpuLevel::available() {
+            let mut case = case.clone();
+            for (row, span) in case.spans.iter_mut().enumerate() {
+                span.first = (pads + 37 * row).min(case.step.start);
+            }
+            let together = case.run(level);
+            for (batch, together) in together.chunks(together.len() / case.step.batch).enumerate() {
+                prop_assert_eq!(together, case.alone(batch).run(level));
             }
         }
     }

@@ -300,6 +300,12 @@ impl ChatGlmConfig {
         self.vocab_size == FIRST_GENERATION.vocab_size
     }
 
+    /// `[sMASK]`, a blank for sentences: the id behind `[gMASK]` in every published vocabulary. The official code has no
+    /// name for it.
+    pub fn smask_token_id(&self) -> usize {
+        self.gmask_token_id + 1
+    }
+
     /// Ids before the first one of text: 20000 in the first generation.
     pub fn image_tokens(&self) -> usize {
         match self.is_first_generation() {

@@ -84,6 +84,53 @@ impl KvCache {
         }
     }
 
+    /// The rows of several caches of one model side by side, with room for `capacity` tokens of each. Their last tokens
+    /// stand at the same place, with zeros before those of shorter caches.
+    ///
+    /// # Panics
+    /// If there is no cache, or they are of different models or precisions.
+    pub fn side_by_side(mut caches: Vec<Self>, capacity: usize) -> Self {
+        let longest = caches.iter().map(Self::len).max().unwrap_or(0);
+        let capacity = capacity.max(longest);
+        let layers = 0..caches[0].layers.len();
+        let layers = layers.map(|layer| {
+            // Taken out one after the other, so that no more than one layer is there twice.
+            let mut buffers = Vec::new();
+            let mut tensors = [Vec::new(), Vec::new()];
+            for cache in &mut caches {
+                let len = cache.len;
+                match cache.layers[layer].take() {
+                    Some(LayerCache::Kernels(kernels)) => buffers.push((kernels, len)),
+                    Some(LayerCache::Tensors(pair)) => {
+                        for (all, tensor) in tensors.iter_mut().zip(*pair) {
+                            all.push(right_aligned(tensor, len, longest, capacity));
+                        }
+                    }
+                    None => {}
+                }
+            }
+            let [keys, values] = tensors;
+            if !buffers.is_empty() {
+                Some(LayerCache::Kernels(KvBuffers::side_by_side(
+                    &buffers, capacity,
+                )))
+            } else if !keys.is_empty() {
+                let pair = [keys, values].map(|tensors| Tensor::cat(tensors, 0));
+                Some(LayerCache::Tensors(Box::new(pair)))
+            } else {
+                None
+            }
+        });
+        let layers = layers.collect();
+        let first = caches.swap_remove(0);
+        Self {
+            layers,
+            len: longest,
+            capacity,
+            ..first
+        }
+    }
+
     /// Bytes reserved for keys and values.
     pub fn reserved_bytes(&self) -> usize {
         let bytes = |layer: &LayerCache| match layer {
@@ -189,6 +236,14 @@ impl KvCache {
     }
 }
 
+/// The first `len` tokens of `buffer`, moved to end at `longest`, in a buffer for `capacity` tokens.
+fn right_aligned(buffer: Tensor<4>, len: usize, longest: usize, capacity: usize) -> Tensor<4> {
+    let [batch, heads, _, head_dim] = buffer.dims();
+    let zeros = Tensor::zeros([batch, heads, capacity, head_dim], &buffer.device());
+    let tokens = buffer.slice(s![.., .., 0..len, ..]);
+    zeros.slice_assign(s![.., .., longest - len..longest, ..], tokens)
+}
+
 /// Room for at least `len` tokens where there was room for `capacity`.
 fn grown_capacity(capacity: usize, len: usize) -> usize {
     len.max(capacity * 2).next_multiple_of(GROWTH)
@@ -242,6 +297,33 @@ mod tests {
         let (keys, _) = cache.append(0, second.clone(), second.clone());
         let expected = Tensor::cat(vec![first.slice(s![.., .., 0..3, ..]), second], 2);
         assert_eq!(keys.into_data(), expected.into_data());
+    }
+
+    #[test]
+    fn caches_side_by_side_end_together_and_grow_on() {
+        let filled = |new| {
+            let (mut cache, tensor) = (cache(1), random(new));
+            cache.append(0, tensor.clone(), tensor.clone());
+            cache.advance(new);
+            (cache, tensor)
+        };
+        let ((long, long_tokens), (short, short_tokens)) = (filled(4), filled(1));
+        let mut both = KvCache::side_by_side(vec![long, short], 5);
+        assert_eq!(both.len(), 4);
+        let next = Tensor::cat(vec![random(2), random(2)], 0);
+        let (keys, _) = both.append(0, next.clone(), next.clone());
+        let padded = Tensor::cat(
+            vec![
+                Tensor::zeros([2, 3, 3, 4], &Device::default()),
+                short_tokens,
+            ],
+            2,
+        );
+        let rows = Tensor::cat(vec![long_tokens, padded], 0);
+        assert_eq!(
+            keys.into_data(),
+            Tensor::cat(vec![rows, next], 2).into_data()
+        );
     }
 
     #[test]

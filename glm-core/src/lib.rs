@@ -6,6 +6,7 @@ pub mod chat;
 pub mod chatglm;
 pub mod checkpoint;
 pub mod config;
+pub mod embeddings;
 mod error;
 pub mod generate;
 #[cfg(feature = "hub")]
@@ -17,6 +18,7 @@ mod numerics;
 pub mod prefix_lm;
 mod quantize;
 pub mod random_model;
+mod split_mix;
 
 pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load, load_tokenizer};
 pub use error::{Error, Mix, Result};

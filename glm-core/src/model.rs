@@ -80,6 +80,28 @@ impl DecodeState {
         self.cache.select_rows(rows);
     }
 
+    /// The rows of several states of one model side by side, with room for `capacity` tokens of each: shorter ones are
+    /// padded on the left. So prompts can be read one by one, and rows can join others that are being generated.
+    ///
+    /// # Panics
+    /// If there is no state, or they are of different models or numerics.
+    pub fn side_by_side(states: Vec<Self>, capacity: usize) -> Self {
+        let len = states.iter().map(Self::len).max().unwrap_or(0);
+        let (mut rows, mut pad_lengths, mut caches) = (Vec::new(), Vec::new(), Vec::new());
+        for state in states {
+            let pads = len - state.len;
+            rows.extend(state.rows);
+            pad_lengths.extend(state.pad_lengths.into_iter().map(|before| before + pads));
+            caches.push(state.cache);
+        }
+        Self {
+            rows,
+            pad_lengths,
+            len,
+            cache: KvCache::side_by_side(caches, capacity),
+        }
+    }
+
     /// The keys and values kept so far.
     pub fn cache(&self) -> &KvCache {
         &self.cache
@@ -348,7 +370,8 @@ impl Model {
         self.network.logits(last).squeeze_dim(1) // [batch, vocab_size]
     }
 
-    fn hidden_states(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<3> {
+    /// A pass up to the final norm: `[batch, seq, hidden_size]`.
+    pub(crate) fn hidden_states(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<3> {
         self.network.hidden_states(
             input.input_ids,
             input.position_ids,

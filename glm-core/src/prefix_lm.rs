@@ -33,7 +33,8 @@ pub struct PrefixLm {
 
 impl PrefixLm {
     /// Reads the prompt: where `<sop>` is, and which blank it fills. With `[gMASK]` and `[MASK]` both present the
-    /// first `[gMASK]` counts, and in the first generation the first `[MASK]`, as in the official models.
+    /// first `[gMASK]` counts, and in the first generation the first `[MASK]`, as in the official models. A `[sMASK]`,
+    /// which these do not look for, counts when there is no other blank.
     ///
     /// # Errors
     /// [`Error::Prompt`] for a prompt without `<sop>`, or without a blank.
@@ -49,10 +50,11 @@ impl PrefixLm {
         let (mask, gmask) = (find(config.mask_token_id), find(config.gmask_token_id));
         let uses_gmask = match rules {
             PositionRules::SecondGeneration => gmask.is_some(),
-            PositionRules::Early | PositionRules::Late => mask.is_none(),
+            PositionRules::Early | PositionRules::Late => mask.is_none() && gmask.is_some(),
         };
         let mask_position = if uses_gmask { gmask } else { mask }
-            .ok_or_else(|| missing("[gMASK] or [MASK], the blank to fill"))?;
+            .or_else(|| find(config.smask_token_id()))
+            .ok_or_else(|| missing("[gMASK], [MASK] or [sMASK], the blank to fill"))?;
         let two_dimensional = config.position_encoding_2d;
         Ok(Self {
             context_length,
@@ -64,6 +66,11 @@ impl PrefixLm {
             answer_at_mask: !uses_gmask || two_dimensional && rules != PositionRules::Early,
             two_dimensional,
         })
+    }
+
+    /// Index of the blank that is being filled.
+    pub fn mask_position(&self) -> usize {
+        self.mask_position
     }
 
     /// Position ids of the first `len` tokens of the sequence: `[position, block position]`, or `[position]` for a

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     layers::{embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear},
     model::Model,
+    split_mix,
 };
 
 /// Standard deviation of the weights, as in a model before its training.
@@ -45,7 +46,7 @@ pub fn random_packed(
     let device = Device::flex();
     let mut next_seed = seed;
     let mut matrix = |rows, cols, precision: Precision| {
-        next_seed = mixed(next_seed);
+        next_seed = split_mix::number(next_seed, 1);
         random_matrix(rows, cols, precision, next_seed, &device)
     };
     let word_embeddings = TokenEmbedding::packed(matrix(vocab_size, hidden_size, head)?);
@@ -99,10 +100,10 @@ fn random_matrix(
         .par_chunks_mut(CHUNK)
         .enumerate()
         .for_each(|(index, chunk)| {
-            let start = mixed(seed ^ index as u64);
+            let start = split_mix::number(seed ^ index as u64, 1);
             let (pairs, rest) = chunk.as_chunks_mut::<2>();
             for (index, pair) in pairs.iter_mut().enumerate() {
-                let bits = mixed(start.wrapping_add(index as u64));
+                let bits = split_mix::number(start.wrapping_add(index as u64), 1);
                 *pair = [bits as u32, (bits >> 32) as u32];
             }
             for word in rest {
@@ -122,14 +123,6 @@ fn random_matrix(
 fn code_deviation(bits: Bits) -> f32 {
     let values = 2 * bits.offset();
     (((values * values - 1) as f32) / 12.0).sqrt()
-}
-
-/// One step of [SplitMix64](https://doi.org/10.1145/2660193.2660195): neighbouring numbers become unrelated ones.
-fn mixed(seed: u64) -> u64 {
-    let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

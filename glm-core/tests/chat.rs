@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use glm_core::{
     Error, GenerationOptions, GlmTokenizer, Model,
-    chat::{ChatOptions, Reply, ResponseRules, Turn},
-    generate::{CancelToken, FinishReason},
+    chat::{ChatOptions, Reply, ResponseRules, Turn, process_response},
+    generate::{BeamSearchOptions, CancelToken, FinishReason, beam_search},
 };
 
 fn folder() -> PathBuf {
@@ -215,15 +215,74 @@ fn a_cancelled_reply_keeps_what_was_written() {
 }
 
 #[test]
-fn blanks_are_filled_and_a_text_without_one_is_an_error() {
+fn samples_are_the_chats_of_their_seeds() {
     let (tokenizer, model) = mini();
-    for text in ["今天[MASK]天气", "a [gMASK]"] {
-        model.infill(&tokenizer, text, &greedy(4)).unwrap();
+    let history = [Turn::new("你好", "你好！")];
+    let never = CancelToken::new();
+    for stop in [vec![], vec!["a".to_owned(), "的".to_owned()]] {
+        let mut options = wild(5);
+        options.generation.stop = stop;
+        let samples = model
+            .chat_samples(&tokenizer, "x", &history, &options, 4, &never)
+            .unwrap();
+        for sample in samples {
+            options.generation.seed = Some(sample.seed);
+            let alone = model
+                .chat_with(&tokenizer, "x", &history, &options)
+                .unwrap();
+            // A stop string that the last allowed token completes counts for both.
+            assert_eq!(sample, alone);
+        }
     }
-    let error = model
-        .infill(&tokenizer, "no blank", &greedy(4))
-        .unwrap_err();
-    assert!(matches!(error, Error::Prompt { .. }), "{error}");
+    let none = model.chat_samples(&tokenizer, "x", &history, &wild(5), 0, &never);
+    assert!(matches!(none, Err(Error::Prompt { .. })));
+}
+
+#[test]
+fn beams_are_told_best_first_and_cut_at_stop_strings() {
+    let (tokenizer, model) = mini();
+    let never = CancelToken::new();
+    let beams = BeamSearchOptions {
+        num_return_sequences: 3,
+        ..BeamSearchOptions::default()
+    };
+    let options = greedy(12);
+    let ask = |options: &ChatOptions, cancel: &CancelToken| {
+        model
+            .chat_beams(&tokenizer, "你好", &[], options, &beams, cancel)
+            .unwrap()
+    };
+    let replies = ask(&options, &never);
+    let prompt = tokenizer.with_special_tokens(tokenizer.encode("你好"));
+    let found = beam_search(&model, &[&prompt], &options.generation, &beams).unwrap();
+    assert_eq!(replies.len(), 3);
+    for (reply, hypothesis) in replies.iter().zip(&found[0]) {
+        let text = tokenizer.decode(&hypothesis.tokens, Default::default());
+        assert_eq!(reply.response, process_response(&text, options.response));
+        assert_eq!(reply.finish_reason, hypothesis.finish_reason);
+        assert_eq!(reply.history, [Turn::new("你好", reply.response.clone())]);
+    }
+
+    let stop = replies[0].response.chars().nth(1).unwrap().to_string();
+    let mut stopped = options.clone();
+    stopped.generation.stop = vec![stop.clone()];
+    let cut = &ask(&stopped, &never)[0];
+    assert_eq!(cut.finish_reason, FinishReason::StopString);
+    assert_eq!(
+        cut.response,
+        replies[0].response.split(&stop).next().unwrap().trim()
+    );
+
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    let early = ask(&options, &cancelled);
+    assert_eq!(early.len(), 3);
+    assert!(early.iter().all(|reply| reply.completion_tokens <= 1));
+    assert!(
+        early
+            .iter()
+            .any(|reply| reply.finish_reason == FinishReason::Cancelled)
+    );
 }
 
 #[test]

@@ -109,8 +109,8 @@ impl SpecialTokens {
         ]
     }
 
-    /// The three masks by name.
-    pub(crate) fn masks(&self) -> Vec<(&'static str, TokenId)> {
+    /// The blanks that a text can have, by the name that stands for them in [`crate::GlmTokenizer::encode_infilling`].
+    pub fn masks(&self) -> Vec<(&'static str, TokenId)> {
         let smask = self.smask.map(|id| ("[sMASK]", id));
         [("[MASK]", self.mask), ("[gMASK]", self.gmask)]
             .into_iter()

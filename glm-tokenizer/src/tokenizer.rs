@@ -163,17 +163,25 @@ impl GlmTokenizer {
         let SpecialTokens {
             mask, gmask, sop, ..
         } = self.data.special;
-        let is_blank = |id: &TokenId| [mask, gmask].contains(id);
-        match (self.data.family, self.data.special.end_of_text) {
-            (Family::ChatGlm2, _) => ids.splice(..0, [gmask, sop]).for_each(drop),
-            (_, Some(end_of_text)) if ids.iter().any(is_blank) => {
-                if !ids.last().is_some_and(is_blank) {
-                    ids.push(end_of_text);
-                }
-                ids.push(sop);
-            }
-            _ => ids.extend([gmask, sop]),
+        let has_blank = ids.iter().any(|id| [mask, gmask].contains(id));
+        match self.data.family {
+            Family::ChatGlm2 => ids.splice(..0, [gmask, sop]).for_each(drop),
+            Family::ChatGlmFirstGeneration if has_blank => return self.with_start_of_piece(ids),
+            Family::ChatGlm | Family::ChatGlmFirstGeneration => ids.extend([gmask, sop]),
         }
+        ids
+    }
+
+    /// Adds what tells the model to fill a blank that is in `ids`: `<sop>`, and before it, in the first generation of
+    /// ChatGLM-6B, the `</s>` of a text that goes on behind its last blank. For [`encode_infilling`](Self::encode_infilling).
+    pub fn with_start_of_piece(&self, mut ids: Vec<TokenId>) -> Vec<TokenId> {
+        let special = &self.data.special;
+        let masks = [Some(special.mask), Some(special.gmask), special.smask];
+        let ends_with_blank = ids.last().is_some_and(|id| masks.contains(&Some(*id)));
+        if !ends_with_blank {
+            ids.extend(special.end_of_text);
+        }
+        ids.push(special.sop);
         ids
     }
 

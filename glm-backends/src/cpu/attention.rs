@@ -43,7 +43,7 @@ const FEW_QUERIES: usize = 16;
 /// sees none gives zeros.
 ///
 /// The result for a query has the same bits however many threads there are, and, up to 16, however many queries are in
-/// the step.
+/// the step and however much padding is before the keys.
 ///
 /// # Shapes
 /// - `query`: `[batch, seq, heads, head_dim]`

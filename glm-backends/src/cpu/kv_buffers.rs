@@ -85,9 +85,36 @@ impl KvBuffers {
         } = *self;
         let mut larger = Self::new(self.precision, [batch, heads, capacity, head_dim]);
         for row in 0..batch {
-            larger.copy_row(row, self, row, used);
+            larger.copy_row([row, 0], self, row, used);
         }
         *self = larger;
+    }
+
+    /// The rows of several caches of one precision side by side, each with the number of its tokens that are kept. The
+    /// tokens of all rows end at the same place: zeros come before shorter ones.
+    ///
+    /// # Panics
+    /// If there is no cache, one of another shape or precision than the first, or one with fewer tokens than are kept.
+    #[must_use]
+    pub fn side_by_side(caches: &[(Self, usize)], capacity: usize) -> Self {
+        let (first, _) = &caches[0];
+        let longest = caches.iter().map(|(_, used)| *used).max().unwrap_or(0);
+        let batch = caches.iter().map(|(cache, _)| cache.batch).sum();
+        let shape = [batch, first.heads, capacity.max(longest), first.head_dim];
+        let mut all = Self::new(first.precision, shape);
+        let mut to = 0;
+        for (cache, used) in caches {
+            assert_eq!(
+                (cache.heads, cache.head_dim, cache.precision),
+                (first.heads, first.head_dim, first.precision),
+                "caches of one model"
+            );
+            for row in 0..cache.batch {
+                all.copy_row([to, longest - used], cache, row, *used);
+                to += 1;
+            }
+        }
+        all
     }
 
     /// Goes on with these rows of the batch, in this order, and the first `used` tokens of each; a row may occur several
@@ -113,20 +140,20 @@ impl KvBuffers {
         let mut sources = Self::new(precision, [moved.len(), heads, used, head_dim]);
         for (index, &(_, from)) in moved.iter().enumerate() {
             assert!(from < batch, "there is no row {from}");
-            sources.copy_row(index, self, from, used);
+            sources.copy_row([index, 0], self, from, used);
         }
         if !is_same_size {
             *self = Self::new(precision, [rows.len(), heads, capacity, head_dim]);
         }
         for (index, (to, _)) in moved.into_iter().enumerate() {
-            self.copy_row(to, &sources, index, used);
+            self.copy_row([to, 0], &sources, index, used);
         }
     }
 
-    /// Row `from` of another's batch becomes row `to`.
-    fn copy_row(&mut self, to: usize, other: &Self, from: usize, used: usize) {
+    /// The first `used` tokens of row `from` of another's batch become those of row `to`, from `start` on.
+    fn copy_row(&mut self, [to, start]: [usize; 2], other: &Self, from: usize, used: usize) {
         for head in 0..self.heads {
-            let to = (to * self.heads + head) * self.capacity;
+            let to = (to * self.heads + head) * self.capacity + start;
             let from = (from * self.heads + head) * other.capacity;
             let from = from..from + used;
             self.keys.copy(to, &other.keys, from.clone(), self.head_dim);
@@ -299,6 +326,33 @@ mod tests {
                         let expected = (from * 2 + head) * 10;
                         assert_eq!(value(&buffers, (to * 2 + head) * 2), expected as f32);
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_side_by_side_end_at_the_same_place() {
+        for precision in [
+            CachePrecision::F32,
+            CachePrecision::F16,
+            CachePrecision::Int8,
+        ] {
+            let buffers = |batch, capacity| {
+                let mut buffers = KvBuffers::new(precision, [batch, 2, capacity, 4]);
+                fill(&mut buffers);
+                buffers
+            };
+            let all = KvBuffers::side_by_side(&[(buffers(1, 5), 2), (buffers(2, 3), 3)], 4);
+            assert_eq!((all.batch(), all.capacity()), (3, 4));
+            for head in 0..2 {
+                let found =
+                    |row: usize| [0, 1, 2].map(|key| value(&all, (row * 2 + head) * 4 + key));
+                let at = |head: usize| (head * 10) as f32;
+                assert_eq!(found(0), [0.0, at(head), at(head) + 1.0]);
+                for row in [1, 2] {
+                    let first = at((row - 1) * 2 + head);
+                    assert_eq!(found(row), [first, first + 1.0, first + 2.0]);
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! One question in, one answer out, with the history that both belong to.
 
-use glm_tokenizer::{DecodeOptions, GlmTokenizer, StreamDecoder};
+use glm_tokenizer::GlmTokenizer;
 
 use crate::{
-    chat::{PromptStyle, ReplyStream, ResponseRules, Turn},
+    chat::{PromptStyle, ResponseRules, Turn, answer_text::TextGenerator},
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings},
+    generate::{CancelToken, FinishReason, GenerationOptions},
     model::Model,
     prefix_lm::TokenId,
 };
@@ -92,69 +92,73 @@ impl Model {
         history: &[Turn],
         options: &ChatOptions,
     ) -> Result<StreamedReply<'model>> {
-        self.check_tokenizer(tokenizer)?;
-        let generation = self.within_its_length(options);
-        generation.validate()?;
-        let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
-        let turns = History {
-            query,
-            seen: &history[dropped_turns..],
-            dropped_turns,
-        };
-        StreamedReply::new(
-            self,
-            tokenizer,
-            &prompt,
-            &generation,
-            options.response,
-            turns,
-        )
+        let question = self.question(tokenizer, query, history, &options.generation)?;
+        Ok(StreamedReply {
+            text: TextGenerator::new(
+                self,
+                tokenizer,
+                &question.prompt,
+                &question.generation,
+                options.response,
+            )?,
+            turns: question.turns,
+        })
     }
 
-    /// Fills the blank in `text`: `[MASK]` for a few words, `[gMASK]` for a longer passage. Returns what belongs in
-    /// its place.
-    ///
-    /// The official tokenizer puts a `[gMASK]` behind every text, and the model then fills that one; here a text with
-    /// a blank of its own is followed by `<sop>` alone.
-    ///
-    /// # Errors
-    /// [`Error::Prompt`] for a text without a blank; otherwise as [`Model::stream_chat`].
-    pub fn infill(
+    /// A question with as much of the history as fits, checked.
+    pub(super) fn question(
         &self,
         tokenizer: &GlmTokenizer,
-        text: &str,
-        options: &ChatOptions,
-    ) -> Result<String> {
+        query: &str,
+        history: &[Turn],
+        generation: &GenerationOptions,
+    ) -> Result<Question> {
         self.check_tokenizer(tokenizer)?;
-        let mut prompt = tokenizer.encode_infilling(text);
-        prompt.push(tokenizer.special_tokens().sop);
-        let generation = self.within_its_length(options);
-        let turns = History {
-            query: text,
-            seen: &[],
-            dropped_turns: 0,
-        };
-        let stream = StreamedReply::new(
-            self,
-            tokenizer,
-            &prompt,
-            &generation,
-            options.response,
-            turns,
-        )?;
-        Ok(stream.run()?.response)
+        let generation = self.within_its_length(generation);
+        generation.validate()?;
+        let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
+        Ok(Question {
+            prompt,
+            generation,
+            turns: Turns {
+                query: query.to_owned(),
+                seen: history[dropped_turns..].to_vec(),
+                dropped: dropped_turns,
+            },
+        })
+    }
+
+    /// The options with `max_length` held to the length that the model was trained for.
+    pub(super) fn within_its_length(&self, generation: &GenerationOptions) -> GenerationOptions {
+        GenerationOptions {
+            max_length: generation.max_length.min(self.max_sequence_length()),
+            ..generation.clone()
+        }
     }
 }
 
-impl Model {
-    /// The options with `max_length` held to the length that the model was trained for.
-    fn within_its_length(&self, options: &ChatOptions) -> GenerationOptions {
-        let generation = options.generation.clone();
-        let max_length = generation.max_length.min(self.max_sequence_length());
-        GenerationOptions {
-            max_length,
-            ..generation
-        }
+/// What the model is asked.
+pub(super) struct Question {
+    pub(super) prompt: Vec<TokenId>,
+    pub(super) generation: GenerationOptions,
+    pub(super) turns: Turns,
+}
+
+/// The turns that an answer belongs to.
+#[derive(Debug, Clone)]
+pub(super) struct Turns {
+    query: String,
+    /// The history that the model sees.
+    seen: Vec<Turn>,
+    dropped: usize,
+}
+
+impl Turns {
+    /// How many turns of the history were left out, and the rest with the one that `response` completes.
+    pub(super) fn complete(self, response: &str) -> (usize, Vec<Turn>) {
+        let mut history = self.seen;
+        history.push(Turn::new(self.query, response));
+        (self.dropped, history)
     }
 }
 
@@ -192,81 +196,44 @@ fn fit(
 /// An answer while it is written: an iterator over pieces of text.
 #[derive(Debug)]
 pub struct StreamedReply<'model> {
-    generator: Generator<'model>,
-    decoder: StreamDecoder,
-    stop: StopStrings,
-    cleaner: ReplyStream,
-    response: String,
-    query: String,
-    history: Vec<Turn>,
-    dropped_turns: usize,
-    ended: bool,
+    text: TextGenerator<'model>,
+    turns: Turns,
 }
 
-/// The turns that an answer belongs to.
-struct History<'a> {
-    query: &'a str,
-    seen: &'a [Turn],
-    dropped_turns: usize,
-}
-
-impl<'model> StreamedReply<'model> {
-    fn new(
-        model: &'model Model,
-        tokenizer: &GlmTokenizer,
-        prompt: &[TokenId],
-        generation: &GenerationOptions,
-        rules: ResponseRules,
-        turns: History<'_>,
-    ) -> Result<Self> {
-        Ok(Self {
-            generator: Generator::new(model, prompt, generation)?,
-            decoder: tokenizer.stream_decoder_with(DecodeOptions::default()),
-            stop: StopStrings::new(&generation.stop),
-            cleaner: ReplyStream::new(rules),
-            response: String::new(),
-            query: turns.query.to_owned(),
-            history: turns.seen.to_vec(),
-            dropped_turns: turns.dropped_turns,
-            ended: false,
-        })
-    }
+impl StreamedReply<'_> {
     /// Lets `cancel` end the answer.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
-        self.generator = self.generator.with_cancel(cancel);
+        self.text = self.text.with_cancel(cancel);
         self
     }
 
     /// Oldest turns of the history that no longer fitted.
     #[must_use]
     pub fn dropped_turns(&self) -> usize {
-        self.dropped_turns
+        self.turns.dropped
     }
 
     /// The answer so far. Text that is still held back becomes part of it, so the pieces taken and this may differ
     /// when the iterator was not run to its end.
     #[must_use]
-    pub fn into_reply(mut self) -> Reply {
-        if !self.ended {
-            self.generator.finish(FinishReason::Cancelled);
-            let rest = self.flush();
-            self.response.push_str(&rest);
-        }
-        let mut history = self.history;
-        history.push(Turn::new(self.query, self.response.clone()));
+    pub fn into_reply(self) -> Reply {
+        let generator = &self.text.generator;
+        let (prompt_tokens, completion_tokens) =
+            (generator.prompt_len(), generator.generated().len());
+        let (seed, invalid_scores) = (generator.seed(), generator.invalid_scores());
+        let finish_reason = self.text.finish_reason();
+        let response = self.text.into_text();
+        let (dropped_turns, history) = self.turns.complete(&response);
         Reply {
-            response: self.response,
+            response,
             history,
-            dropped_turns: self.dropped_turns,
-            finish_reason: self
-                .generator
-                .finish_reason()
-                .unwrap_or(FinishReason::Cancelled),
-            prompt_tokens: self.generator.prompt_len(),
-            completion_tokens: self.generator.generated().len(),
-            seed: self.generator.seed(),
-            invalid_scores: self.generator.invalid_scores(),
+            dropped_turns,
+            finish_reason,
+            prompt_tokens,
+            completion_tokens,
+            seed,
+            invalid_scores,
         }
     }
 
@@ -275,17 +242,6 @@ impl<'model> StreamedReply<'model> {
         self.by_ref().try_for_each(|piece| piece.map(drop))?;
         Ok(self.into_reply())
     }
-
-    /// Everything still held back.
-    fn flush(&mut self) -> String {
-        self.ended = true;
-        let decoded = self.decoder.finish();
-        let mut text = self.stop.push(&decoded);
-        text.push_str(&self.stop.finish());
-        let mut rest = self.cleaner.push(&text);
-        rest.push_str(&self.cleaner.finish());
-        rest
-    }
 }
 
 impl Iterator for StreamedReply<'_> {
@@ -293,29 +249,6 @@ impl Iterator for StreamedReply<'_> {
 
     /// The next piece, never empty.
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.ended {
-            let piece = match self.generator.next() {
-                Some(Err(error)) => {
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-                None => self.flush(),
-                Some(Ok(token)) => {
-                    let text = self.stop.push(&self.decoder.push(token));
-                    let piece = self.cleaner.push(&text);
-                    if self.stop.matched().is_some() {
-                        self.generator.finish(FinishReason::StopString);
-                        piece + &self.flush()
-                    } else {
-                        piece
-                    }
-                }
-            };
-            if !piece.is_empty() {
-                self.response.push_str(&piece);
-                return Some(Ok(piece));
-            }
-        }
-        None
+        self.text.next()
     }
 }

@@ -1,11 +1,15 @@
-//! Questions and answers in text: the official `chat` and `stream_chat`.
+//! Questions and answers in text, the official `chat` and `stream_chat`, and blanks in a text.
 
+mod answer_text;
 mod conversation;
+mod infilling;
 mod process_response;
 mod prompt;
 mod reply_stream;
+mod several_replies;
 
 pub use conversation::{ChatOptions, Reply, StreamedReply};
+pub use infilling::{Infilled, Piece, StreamedInfilling};
 pub use process_response::{ResponseRules, process_response};
 pub use prompt::{PromptStyle, Turn};
 pub use reply_stream::ReplyStream;

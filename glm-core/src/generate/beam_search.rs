@@ -5,7 +5,7 @@
 //! length that a score is divided by counts the prompt, with its padding, but not the token that ends the answer.
 
 use super::{
-    FinishReason, Sampler,
+    CancelToken, FinishReason, Sampler,
     log_probs::log_sum_exp,
     options::{GenerationOptions, require},
     sampler_for, to_host,
@@ -88,7 +88,7 @@ pub struct Hypothesis {
     pub tokens: Vec<TokenId>,
     /// The log-probability of the answer, its end included, divided by the length to the power of the length penalty.
     pub score: f64,
-    /// [`FinishReason::Eos`], or [`FinishReason::Length`] for an answer that was still open.
+    /// [`FinishReason::Eos`], or why the answer was still open at the end.
     pub finish_reason: FinishReason,
 }
 
@@ -101,6 +101,21 @@ pub struct Hypothesis {
 /// [`Error::InvalidOption`](crate::Error::InvalidOption); [`Error::PromptTooLong`](crate::Error::PromptTooLong) when
 /// `max_length` leaves no room for a single token; [`Error::Prompt`](crate::Error::Prompt) as [`Model::prefill`].
 pub fn beam_search(
+    model: &Model,
+    prompts: &[&[TokenId]],
+    options: &GenerationOptions,
+    beam_options: &BeamSearchOptions,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    beam_search_until(&CancelToken::new(), model, prompts, options, beam_options)
+}
+
+/// [`beam_search`] that `cancel` ends early, with the best answers so far: open ones are then
+/// [cancelled](FinishReason::Cancelled).
+///
+/// # Errors
+/// As [`beam_search`].
+pub fn beam_search_until(
+    cancel: &CancelToken,
     model: &Model,
     prompts: &[&[TokenId]],
     options: &GenerationOptions,
@@ -149,6 +164,10 @@ pub fn beam_search(
             }
         }
         open = still_open;
+        if cancel.is_cancelled() {
+            open.drain(..)
+                .for_each(|search| search.close(FinishReason::Cancelled));
+        }
         if open.is_empty() {
             break;
         }
@@ -276,12 +295,17 @@ impl Search {
         if self.has_enough(highest, len) {
             self.is_done = true;
         } else if len >= self.max_len {
-            for beam in std::mem::take(&mut self.beams) {
-                self.finish(beam.tokens, beam.sum, FinishReason::Length);
-            }
-            self.is_done = true;
+            self.close(FinishReason::Length);
         }
         Ok(parents)
+    }
+
+    /// Ends the search: the open beams are answers as they are.
+    fn close(&mut self, reason: FinishReason) {
+        for beam in std::mem::take(&mut self.beams) {
+            self.finish(beam.tokens, beam.sum, reason);
+        }
+        self.is_done = true;
     }
 
     fn score(&self, sum: f32, len: usize) -> f64 {

@@ -63,6 +63,9 @@ pub struct GenerationOptions {
     /// switches it off. The result stays the same; answers that repeat parts of their prompt come faster. 8 to 12 are
     /// good values.
     pub prompt_lookup_num_tokens: usize,
+    /// Tell how probable the model found each generated token, and this many most probable ones beside it (0 for none);
+    /// `None` tells nothing and takes no time.
+    pub logprobs: Option<usize>,
     /// Generation ends when the answer contains one of these strings; the string itself is not part of
     /// the answer.
     pub stop: Vec<String>,
@@ -88,6 +91,7 @@ impl Default for GenerationOptions {
             invalid_score_token: Some(INVALID_SCORE_TOKEN),
             seed: None,
             prompt_lookup_num_tokens: 0,
+            logprobs: None,
             stop: Vec::new(),
         }
     }

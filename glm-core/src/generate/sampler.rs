@@ -29,7 +29,10 @@ use super::{
     logits_processor::{LogitsProcessor, Sequence, not_in_vocabulary, processors, require_a_token},
     options::GenerationOptions,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    split_mix,
+};
 
 /// The score of the fallback token when scores were invalid; the others are 0.
 const INVALID_SCORE: f32 = 5e4;
@@ -114,8 +117,12 @@ impl Sampler {
     /// Adds a rule behind those of the options.
     #[must_use]
     pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
-        self.processors.push(processor);
+        self.add_processor(processor);
         self
+    }
+
+    pub(super) fn add_processor(&mut self, processor: Arc<dyn LogitsProcessor>) {
+        self.processors.push(processor);
     }
 
     /// The seed in use; given as an option, it repeats this sampler's draws.
@@ -276,6 +283,17 @@ impl Sampler {
         }
         // Not reached: the sum ends at `total`, which is above `target`.
         self.candidates.last().map_or(0, |candidate| candidate.id)
+    }
+}
+
+/// The seed of a row of a batch: `seed` itself for the first, and for row `i` the `i`-th number of
+/// [SplitMix64](https://doi.org/10.1145/2660193.2660195) that starts there. It depends on nothing else in the batch, and
+/// given as an option to a [`Generator`](super::Generator) it repeats the row.
+#[must_use]
+pub fn row_seed(seed: u64, row: usize) -> u64 {
+    match row {
+        0 => seed,
+        _ => split_mix::number(seed, row as u64),
     }
 }
 

@@ -1,8 +1,9 @@
 //! A few queries over a long cache: every key and value is read once, where it lies.
 //!
-//! The keys are cut at fixed places. A task takes one piece of one key head and leaves, for every query, the largest
-//! score, the sum of the exponentials and the weighted sum of the values; what the pieces left is then put together in
-//! their order. So neither threads nor other queries change a bit of the result.
+//! The keys of a row of the batch are cut at fixed places, counted from the first that is no padding. A task takes one
+//! piece of one key head and leaves, for every query, the largest score, the sum of the exponentials and the weighted sum
+//! of the values; what the pieces left is then put together in their order. So neither threads nor other queries nor
+//! padding change a bit of the result.
 
 use std::{cell::RefCell, ops::Range};
 
@@ -39,12 +40,14 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
         }
         let partials = &mut partials[..len];
         for_each_chunk(partials, task_len, |task, partials| {
+            let batch = task / pieces / call.layout.kv_heads;
+            let start = call.spans[batch].first + task % pieces * PIECE;
             SCRATCH.with_borrow_mut(|scratch| {
                 let piece = Piece {
                     call,
-                    batch: task / pieces / call.layout.kv_heads,
+                    batch,
                     kv_head: task / pieces % call.layout.kv_heads,
-                    keys: task % pieces * PIECE..call.step.total().min((task % pieces + 1) * PIECE),
+                    keys: start..start + PIECE,
                     scratch,
                     partials,
                 };
@@ -151,8 +154,7 @@ impl SomeQueries<'_> {
         scratch.sums.clear();
         scratch.sums.resize(2 * Q * head_dim, 0.0);
 
-        // The queries of a row of the batch see keys from the same one on, as long as they see any.
-        let start = self.keys.start.max(call.spans[self.batch].first);
+        let start = self.keys.start;
         let mut lens = [0; Q];
         for (offset, padded) in scratch.queries.chunks_exact_mut(padded_dim).enumerate() {
             let (head, index) = (
@@ -408,7 +410,7 @@ impl Kernel for Join<'_> {
             if visible.is_empty() {
                 continue;
             }
-            let pieces = visible.start / PIECE..visible.end.div_ceil(PIECE);
+            let pieces = 0..visible.len().div_ceil(PIECE);
             let mut largest = f32::MIN;
             for piece in pieces.clone() {
                 largest = largest.max(partial(head, piece).1[0]);

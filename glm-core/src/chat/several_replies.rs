@@ -1,0 +1,107 @@
+//! Several answers to one question: drawn side by side, or the best that a search finds.
+
+use glm_tokenizer::GlmTokenizer;
+
+use crate::{
+    chat::{ChatOptions, Reply, Turn, answer_text::AnswerText, conversation::Question},
+    error::Result,
+    generate::{
+        BatchGenerator, BeamSearchOptions, CancelToken, FinishReason, Generated, beam_search_until,
+    },
+    model::Model,
+};
+
+impl Model {
+    /// `count` answers to one question, each with a seed of its own: the first is that of [`Model::chat_with`] with the
+    /// same seed. The question is read once.
+    ///
+    /// # Errors
+    /// As [`Model::stream_chat`], and [`Error::Prompt`](crate::Error::Prompt) for a `count` of 0.
+    pub fn chat_samples(
+        &self,
+        tokenizer: &GlmTokenizer,
+        query: &str,
+        history: &[Turn],
+        options: &ChatOptions,
+        count: usize,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Reply>> {
+        let question = self.question(tokenizer, query, history, &options.generation)?;
+        let prompts = vec![question.prompt.as_slice(); count];
+        let mut batch =
+            BatchGenerator::new(self, &prompts, &question.generation)?.with_cancel(cancel.clone());
+        let text = |_| AnswerText::new(tokenizer, &question.generation.stop, options.response);
+        let mut texts: Vec<AnswerText> = (0..count).map(text).collect();
+        while let Some(tokens) = batch.next().transpose()? {
+            for (row, (text, token)) in texts.iter_mut().zip(tokens).enumerate() {
+                if let Some(token) = token {
+                    text.push(token);
+                }
+                if text.is_stopped() {
+                    batch.finish(row, FinishReason::StopString);
+                }
+            }
+        }
+        let answers = texts.into_iter().zip(batch.into_generated());
+        Ok(answers
+            .map(|(text, generated)| question.reply(text, generated))
+            .collect())
+    }
+
+    /// The best answers to a question that a beam search finds, best first. They come when the search is done, or
+    /// `cancel` ends it. A stop string cuts an answer that was found; the search does not know it. Sampling, with its
+    /// seed, has no part in it.
+    ///
+    /// # Errors
+    /// As [`Model::stream_chat`] and [`beam_search`](crate::generate::beam_search).
+    pub fn chat_beams(
+        &self,
+        tokenizer: &GlmTokenizer,
+        query: &str,
+        history: &[Turn],
+        options: &ChatOptions,
+        beams: &BeamSearchOptions,
+        cancel: &CancelToken,
+    ) -> Result<Vec<Reply>> {
+        let question = self.question(tokenizer, query, history, &options.generation)?;
+        let prompts = [question.prompt.as_slice()];
+        let found = beam_search_until(cancel, self, &prompts, &question.generation, beams)?;
+        let replies = found.into_iter().flatten().map(|hypothesis| {
+            let mut text = AnswerText::new(tokenizer, &question.generation.stop, options.response);
+            for &token in &hypothesis.tokens {
+                text.push(token);
+            }
+            let generated = Generated {
+                tokens: hypothesis.tokens,
+                finish_reason: hypothesis.finish_reason,
+                log_probs: Vec::new(),
+                seed: question.generation.seed.unwrap_or_default(),
+                invalid_scores: 0,
+            };
+            question.reply(text, generated)
+        });
+        Ok(replies.collect())
+    }
+}
+
+impl Question {
+    fn reply(&self, text: AnswerText, generated: Generated) -> Reply {
+        // The token that completes a stop string may also be the last that is allowed.
+        let finish_reason = match text.is_stopped() {
+            true => FinishReason::StopString,
+            false => generated.finish_reason,
+        };
+        let response = text.into_text();
+        let (dropped_turns, history) = self.turns.clone().complete(&response);
+        Reply {
+            response,
+            history,
+            dropped_turns,
+            finish_reason,
+            prompt_tokens: self.prompt.len(),
+            completion_tokens: generated.tokens.len(),
+            seed: generated.seed,
+            invalid_scores: generated.invalid_scores,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Tokens one at a time: prefill, then decode, as an iterator.
+
+use std::sync::Arc;
+
+use super::{
+    CancelToken, FinishReason, LogitsProcessor,
+    answer::{Answer, Generated},
+    log_probs::TokenLogProbs,
+    options::GenerationOptions,
+    prompt_lookup, to_host,
+};
+use crate::{
+    error::Result,
+    model::{DecodeState, Model},
+    prefix_lm::TokenId,
+};
+
+/// Generates the tokens after a prompt. The end-of-reply token is not among them; [`Generator::finish_reason`] tells
+/// what ended the run.
+///
+/// ```no_run
+/// use glm_core::generate::{GenerationOptions, Generator};
+///
+/// let model = glm_core::load("chatglm-6b")?;
+/// let prompt = [5, 74874, 130001, 130004]; // 你好 [gMASK] <sop>
+/// for token in Generator::new(&model, &prompt, &GenerationOptions::default())? {
+///     println!("{}", token?);
+/// }
+/// # Ok::<(), glm_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Generator<'model> {
+    model: &'model Model,
+    answer: Answer,
+    /// Of the tokens of the answer, how many the caller has, the prompt included.
+    given_len: usize,
+    state: Option<DecodeState>,
+    cancel: CancelToken,
+    prompt_lookup_num_tokens: usize,
+    forward_passes: usize,
+}
+
+impl<'model> Generator<'model> {
+    /// Checks prompt and options; the model runs when the first token is asked for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`]; [`Error::PromptTooLong`] when `max_length` leaves no room for a single token;
+    /// [`Error::Prompt`] as [`Model::layouts`].
+    pub fn new(
+        model: &'model Model,
+        prompt: &[TokenId],
+        options: &GenerationOptions,
+    ) -> Result<Self> {
+        Ok(Self {
+            model,
+            answer: Answer::new(model, prompt, options)?,
+            given_len: prompt.len(),
+            state: None,
+            cancel: CancelToken::new(),
+            prompt_lookup_num_tokens: options.prompt_lookup_num_tokens,
+            forward_passes: 0,
+        })
+    }
+
+    /// Lets `cancel` end the generation.
+    #[must_use]
+    pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
+        self.cancel = cancel;
+        self
+    }
+
+    /// Adds a rule about the next token behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.answer.sampler.add_processor(processor);
+        self
+    }
+
+    /// What ended the generation; `None` while it goes on, and after an error.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.answer.finish_reason
+    }
+
+    /// Ends the generation; the caller has found a stop string.
+    pub(crate) fn finish(&mut self, reason: FinishReason) {
+        self.answer.finish(reason);
+    }
+
+    /// The tokens generated so far.
+    #[must_use]
+    pub fn generated(&self) -> &[TokenId] {
+        &self.answer.tokens[self.answer.prompt_len..self.given_len]
+    }
+
+    /// How probable the model found each of [`Generator::generated`], if [`GenerationOptions::logprobs`] asked for it.
+    #[must_use]
+    pub fn log_probs(&self) -> &[TokenLogProbs] {
+        let len = self.generated().len();
+        self.answer.log_probs.get(..len).unwrap_or_default()
+    }
+
+    /// The answer as far as it was given out; one that has not ended counts as cancelled.
+    #[must_use]
+    pub fn into_generated(mut self) -> Generated {
+        self.forget_guesses();
+        self.answer.into_generated()
+    }
+
+    /// Number of tokens in the prompt.
+    #[must_use]
+    pub fn prompt_len(&self) -> usize {
+        self.answer.prompt_len
+    }
+
+    /// The seed in use: given as an option, it repeats this generation.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.answer.sampler.seed()
+    }
+
+    /// NaN or infinite logits met so far: 0 with healthy weights.
+    #[must_use]
+    pub fn invalid_scores(&self) -> usize {
+        self.answer.invalid_scores
+    }
+
+    /// Passes through the model so far, the prompt's included: fewer than tokens when guesses were right.
+    #[must_use]
+    pub fn forward_passes(&self) -> usize {
+        self.forward_passes
+    }
+
+    /// Runs the model once and chooses at least one more token, or the end.
+    fn step(&mut self) -> Result<()> {
+        self.forward_passes += 1;
+        let answer = &mut self.answer;
+        let Some(state) = &mut self.state else {
+            let capacity = answer.max_len.min(self.model.max_sequence_length());
+            let (logits, state) = self
+                .model
+                .prefill_with_capacity(&[&answer.tokens], capacity)?;
+            self.state = Some(state);
+            answer.choose(&mut to_host(logits)?)?;
+            return Ok(());
+        };
+        let last = answer.tokens.len() - 1;
+        let room = answer.max_len - answer.tokens.len() - 1; // for guesses beside the one token that is sure to come
+        let limit = self.prompt_lookup_num_tokens.min(room);
+        let guess = prompt_lookup::guess(&answer.tokens, limit).to_vec();
+        let known_len = state.len() + 1;
+        let new: Vec<TokenId> = answer.tokens[last..]
+            .iter()
+            .chain(&guess)
+            .copied()
+            .collect();
+        let mut logits = to_host(self.model.extend(state, &new)?)?;
+
+        let mut guess = guess.into_iter();
+        let mut right = 0;
+        for logits in logits.chunks_exact_mut(self.model.vocab_size()) {
+            let token = answer.choose(logits)?;
+            if token.is_none() || token != guess.next() {
+                break;
+            }
+            right += 1;
+        }
+        state.truncate(known_len + right);
+        Ok(())
+    }
+
+    /// Drops the tokens that the caller does not have yet.
+    fn forget_guesses(&mut self) {
+        self.answer.tokens.truncate(self.given_len);
+        let len = self.given_len - self.answer.prompt_len;
+        self.answer.log_probs.truncate(len);
+    }
+}
+
+impl Iterator for Generator<'_> {
+    type Item = Result<TokenId>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.answer.finish_reason.is_some() {
+            return None;
+        }
+        if self.cancel.is_cancelled() {
+            self.finish(FinishReason::Cancelled);
+            return None;
+        }
+        if self.given_len == self.answer.tokens.len() && !self.answer.ended {
+            if self.answer.is_full() {
+                self.finish(FinishReason::Length);
+                return None;
+            }
+            if let Err(error) = self.step() {
+                // Nothing more can come: the state is not to be trusted.
+                self.answer.max_len = 0;
+                self.forget_guesses();
+                return Some(Err(error));
+            }
+        }
+        let Some(token) = self.answer.tokens.get(self.given_len) else {
+            self.finish(FinishReason::Eos);
+            return None;
+        };
+        self.given_len += 1;
+        Some(Ok(*token))
+    }
+}
