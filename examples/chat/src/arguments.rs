@@ -116,8 +116,8 @@ struct ConversationArguments {
     /// Answer this one question and end
     #[arg(short = 'p', long, value_name = "PROMPT", alias = "prompt")]
     once: Option<String>,
-    /// Fill the blanks in this text and end: [MASK] for a few words, [sMASK] for sentences, [gMASK] for a
-    /// passage
+    /// Fill the blanks in this text and end: `[MASK]` for a few words, `[sMASK]` for sentences, `[gMASK]`
+    /// for a passage
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "num_beams", "num_return_sequences"])]
     infill: Option<String>,
     /// With --once: this many answers, with an empty line between them
