@@ -290,13 +290,60 @@ fn a_processor_sees_each_row_without_padding() {
         max_new_tokens: Some(3),
         ..GenerationOptions::greedy()
     };
-    let processor: Arc<dyn LogitsProcessor> = Arc::new(CountTokens);
     let mut batch = BatchGenerator::new(&model, &prompts, &options)
         .unwrap()
-        .with_processor(&processor);
+        .with_processor(Arc::new(CountTokens));
     let steps: Vec<Vec<Option<TokenId>>> = batch.by_ref().map(Result::unwrap).collect();
     let expected = [[103, 109], [105, 111], [107, 113]].map(|step| step.map(Some).to_vec());
     assert_eq!(steps, expected);
+}
+
+/// Refuses to go on behind four tokens.
+#[derive(Debug)]
+struct FailAtFour;
+
+impl LogitsProcessor for FailAtFour {
+    fn process(&self, _: &mut [f32], sequence: Sequence<'_>) -> Result<(), Error> {
+        match sequence.tokens.len() {
+            4 => Err(Error::NonFiniteLogits { position: 4 }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn an_error_ends_everything_and_leaves_what_was_written() {
+    let model = tiny();
+    let prompts: [&[TokenId]; 2] = [&[50, 621, 624], &[60, 61, 62, 621, 624]];
+    let options = GenerationOptions {
+        max_new_tokens: Some(9),
+        ..GenerationOptions::greedy()
+    };
+    let mut batch = BatchGenerator::new(&model, &prompts, &options)
+        .unwrap()
+        .with_processor(Arc::new(FailAtFour));
+    batch.next().unwrap().unwrap();
+    let error = batch.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::NonFiniteLogits { position: 4 }));
+    assert!(batch.next().is_none());
+    assert_eq!(batch.finish_reason(0), None);
+    let lens: Vec<usize> = batch
+        .into_generated()
+        .iter()
+        .map(|row| row.tokens.len())
+        .collect();
+    assert_eq!(lens, [1, 1]);
+
+    let mut single = Generator::new(&model, prompts[0], &options)
+        .unwrap()
+        .with_processor(Arc::new(FailAtFour));
+    single.next().unwrap().unwrap();
+    assert!(single.next().unwrap().is_err());
+    assert!(single.next().is_none());
+    assert_eq!(
+        (single.finish_reason(), single.generated().len()),
+        (None, 1)
+    );
 }
 
 #[test]

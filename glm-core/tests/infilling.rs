@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use glm_core::{
     Error, GenerationOptions, GlmTokenizer, Model,
     chat::{ChatOptions, process_response},
+    config::PositionRules,
     generate::{CancelToken, FinishReason, Generator, row_seed},
 };
 
@@ -173,6 +174,35 @@ fn the_first_generation_ends_a_text_behind_its_last_blank() {
             let text_end = behind[behind.len() - 2];
             assert_eq!(behind.last(), Some(&special.sop));
             assert_eq!(text_end != *tokenizer.encode("a").last().unwrap(), ends);
+        }
+    }
+}
+
+#[test]
+fn a_sentence_blank_stands_where_a_word_blank_would_and_is_the_last_choice() {
+    const MASK: u32 = 620;
+    const GMASK: u32 = 621;
+    const SMASK: u32 = 622;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
+    let model = glm_core::load(folder).unwrap();
+    for rules in [
+        PositionRules::SecondGeneration,
+        PositionRules::Late,
+        PositionRules::Early,
+    ] {
+        let model = model.clone().with_position_rules(rules);
+        let layout = |row: &[u32]| model.layouts(&[row]).unwrap().remove(0);
+        assert_eq!(
+            layout(&[5, SMASK, 6, 624]),
+            layout(&[5, MASK, 6, 624]),
+            "{rules:?}"
+        );
+        for other in [MASK, GMASK] {
+            assert_eq!(
+                layout(&[SMASK, 6, other, 624]),
+                layout(&[5, 6, other, 624]),
+                "{rules:?}"
+            );
         }
     }
 }

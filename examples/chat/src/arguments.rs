@@ -1,15 +1,20 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, ValueEnum};
 use glm_core::{
     CachePrecision, DeviceName, GenerationOptions, Numerics, Precision,
     chat::{ChatOptions, ResponseRules},
+    generate::{BeamSearchOptions, EarlyStopping},
     hub::DEFAULT_REVISION,
 };
 
-use crate::{error::Result, language::Language};
+use crate::{
+    error::{Error, Result},
+    language::Language,
+    session::Decoding,
+};
 
 const AFTER_HELP: &str = "\
 In a terminal: `clear` forgets the conversation, `stop` or `exit` ends the program.
@@ -28,6 +33,8 @@ Examples:
   chat --model chatglm-6b --seed 7
   chat --model chatglm-6b --precision int4
   chat --model chatglm-6b --greedy --once '晚上睡不着应该怎么办'
+  chat --model chatglm-6b --num-beams 4 --once '晚上睡不着应该怎么办'
+  chat --model chatglm-6b --infill '凯旋门位于[MASK]的首都[MASK]。'
   chat --max-new-tokens 100 < questions.txt > answers.txt";
 
 /// Chat with ChatGLM-6B, or with the small demonstration model that is built in
@@ -42,6 +49,8 @@ pub(crate) struct Arguments {
     length: LengthArguments,
     #[command(flatten)]
     sampling: SamplingArguments,
+    #[command(flatten)]
+    beams: BeamArguments,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +117,13 @@ struct ConversationArguments {
     /// Answer this one question and end
     #[arg(short = 'p', long, value_name = "PROMPT", alias = "prompt")]
     once: Option<String>,
+    /// Fill the blanks in this text and end: `[MASK]` for a few words, `[sMASK]` for sentences, `[gMASK]`
+    /// for a passage
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "num_beams", "num_return_sequences"])]
+    infill: Option<String>,
+    /// With --once: this many answers, with an empty line between them
+    #[arg(long, value_name = "N", requires = "once")]
+    num_return_sequences: Option<NonZeroUsize>,
     /// Show the model's text as it is, without the official clean-up of white space and punctuation
     #[arg(long)]
     raw: bool,
@@ -125,6 +141,14 @@ struct LengthArguments {
     /// Limit on the answer alone, in tokens
     #[arg(long, value_name = "TOKENS")]
     max_new_tokens: Option<usize>,
+    /// The answer does not end before it has this many tokens
+    #[arg(
+        long,
+        value_name = "TOKENS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    min_new_tokens: usize,
     /// End the answer before this string (may be given several times)
     #[arg(long, value_name = "STRING")]
     stop: Vec<String>,
@@ -145,6 +169,27 @@ struct SamplingArguments {
     /// Above 1 the model repeats itself less; 1 is off
     #[arg(long, value_name = "X", alias = "repeat-penalty", default_value_t = GenerationOptions::default().repetition_penalty)]
     repetition_penalty: f64,
+    /// Above 0 the model says less of what the answer already contains
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    presence_penalty: f64,
+    /// As --presence-penalty, for each time that the answer contains it
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    frequency_penalty: f64,
+    /// No run of this many tokens comes twice, the conversation included; 0 is off
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    no_repeat_ngram_size: usize,
     /// Always take the most probable token: the same answer every time
     #[arg(long, conflicts_with_all = ["temperature", "top_p", "top_k"])]
     greedy: bool,
@@ -157,6 +202,33 @@ struct SamplingArguments {
     seed: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Beam search")]
+struct BeamArguments {
+    /// Follow N continuations side by side and take the best: no sampling, and the answer appears when it
+    /// is complete [default: off]
+    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_p", "top_k", "seed", "prompt_lookup"])]
+    num_beams: Option<NonZeroUsize>,
+    /// Above 0 favours long answers, below 0 short ones
+    #[arg(long, value_name = "X", requires = "num_beams", allow_negative_numbers = true,
+        default_value_t = BeamSearchOptions::default().length_penalty)]
+    length_penalty: f64,
+    /// When a search that has N answers ends
+    #[arg(long, value_enum, value_name = "WHEN", requires = "num_beams", default_value_t = Stopping::Heuristic)]
+    early_stopping: Stopping,
+}
+
+/// When a beam search ends.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Stopping {
+    /// At once (early_stopping=True)
+    AtOnce,
+    /// When the best open answer, were it to end now, would not be among them (early_stopping=False)
+    Heuristic,
+    /// When no open answer can come among them any more (early_stopping="never")
+    Never,
+}
+
 impl Arguments {
     pub(crate) fn language(&self) -> Language {
         self.conversation.lang.unwrap_or_else(Language::of_system)
@@ -164,6 +236,38 @@ impl Arguments {
 
     pub(crate) fn once(&self) -> Option<&str> {
         self.conversation.once.as_deref()
+    }
+
+    pub(crate) fn infill(&self) -> Option<&str> {
+        self.conversation.infill.as_deref()
+    }
+
+    /// How answers are found, checked before a model is loaded.
+    pub(crate) fn decoding(&self) -> Result<Decoding> {
+        let count = self.conversation.num_return_sequences;
+        let count = count.map_or(1, NonZeroUsize::get);
+        let Some(num_beams) = self.beams.num_beams else {
+            let is_greedy = self.sampling.greedy || self.sampling.temperature == 0.0;
+            if count > 1 && is_greedy {
+                return Err(Error::SameAnswers);
+            }
+            return Ok(match count {
+                1 => Decoding::Streamed,
+                _ => Decoding::Samples(count),
+            });
+        };
+        let beams = BeamSearchOptions {
+            num_beams: num_beams.get(),
+            length_penalty: self.beams.length_penalty,
+            early_stopping: match self.beams.early_stopping {
+                Stopping::AtOnce => EarlyStopping::AtOnce,
+                Stopping::Heuristic => EarlyStopping::Heuristic,
+                Stopping::Never => EarlyStopping::Never,
+            },
+            num_return_sequences: count,
+        };
+        beams.validate()?;
+        Ok(Decoding::Beams(beams))
     }
 
     /// The options of every answer, checked before a model is loaded.
@@ -175,7 +279,11 @@ impl Arguments {
             temperature: self.sampling.temperature,
             top_p: self.sampling.top_p,
             top_k: self.sampling.top_k,
+            min_new_tokens: self.length.min_new_tokens,
             repetition_penalty: self.sampling.repetition_penalty,
+            presence_penalty: self.sampling.presence_penalty,
+            frequency_penalty: self.sampling.frequency_penalty,
+            no_repeat_ngram_size: self.sampling.no_repeat_ngram_size,
             seed: self.sampling.seed,
             prompt_lookup_num_tokens: self.sampling.prompt_lookup,
             stop: self.length.stop.clone(),

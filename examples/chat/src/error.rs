@@ -22,6 +22,10 @@ pub(crate) enum Error {
     NoFolder { path: PathBuf },
     #[error("{} is not a checkpoint folder: it has no config.json; looked for {LOOKED_FOR}", path.display())]
     NoConfig { path: PathBuf },
+    #[error(
+        "--num-return-sequences asks for several answers, but greedy decoding (--greedy or --temperature 0) has only one; sample, or add --num-beams"
+    )]
+    SameAnswers,
     #[error("cannot read standard input: {0}")]
     Input(io::Error),
     #[error("cannot write the answer: {0}")]

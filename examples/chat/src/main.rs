@@ -29,7 +29,7 @@ use glm_core::generate::CancelToken;
 use arguments::Arguments;
 use error::Result;
 use output::{Output, note};
-use session::Session;
+use session::{Decoding, Session};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -49,24 +49,33 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     let language = arguments.language();
     let options = arguments.chat_options()?;
+    let decoding = arguments.decoding()?;
     if let (true, Some(name)) = (arguments.model.plan, &arguments.model.model) {
         let path = loading::locate(name, &arguments.model, language)?;
         return plan::print(&path, arguments.model.json, &mut io::stdout().lock());
     }
     let (tokenizer, model) = loading::load(&arguments.model, language)?;
-    let mut session = Session::new(tokenizer, model, options);
+    let mut session = Session::new(tokenizer, model, options, decoding);
     let mut output = Output::new(io::stdout(), io::stdout().is_terminal());
     let demonstration = arguments.model.is_demonstration();
-    let is_conversation = arguments.once().is_none() && io::stdin().is_terminal();
+    let is_one_shot = arguments.once().is_some() || arguments.infill().is_some();
 
-    if is_conversation {
+    if !is_one_shot && io::stdin().is_terminal() {
         return terminal::run(&mut session, language, demonstration, &mut output).map(|()| true);
     }
     if demonstration {
         note(language.demonstration());
     }
-    if let Some(query) = arguments.once() {
-        for notice in session.answer(query, CancelToken::new(), &mut output)? {
+    if let Decoding::Beams(beams) = decoding {
+        note(&language.beam_search(beams.num_beams));
+    }
+    let notices = match (arguments.once(), arguments.infill()) {
+        (Some(query), _) => Some(session.answer(query, CancelToken::new(), &mut output)?),
+        (_, Some(text)) => Some(session.infill(text, &mut output)?),
+        _ => None,
+    };
+    if let Some(notices) = notices {
+        for notice in notices {
             note(&language.notice(notice));
         }
         output.end_line()?;

@@ -36,6 +36,16 @@ impl Language {
         }
     }
 
+    /// That answers come late, and why.
+    pub(crate) fn beam_search(self, num_beams: usize) -> String {
+        match self {
+            Self::Zh => format!("（束搜索，{num_beams} 束：回答完成后一次显示）"),
+            Self::En => format!(
+                "(beam search with {num_beams} beams: an answer appears when it is complete)"
+            ),
+        }
+    }
+
     /// What stands before the user's line.
     pub(crate) fn user_prompt(self) -> &'static str {
         match self {

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use glm_core::{
     GlmTokenizer, Model,
-    chat::{ChatOptions, Turn},
-    generate::{CancelToken, FinishReason},
+    chat::{ChatOptions, Reply, Turn},
+    generate::{BeamSearchOptions, CancelToken, FinishReason},
 };
 
 use crate::{error::Result, output::Output};
@@ -16,7 +16,19 @@ pub(crate) struct Session {
     tokenizer: GlmTokenizer,
     model: Model,
     options: ChatOptions,
+    decoding: Decoding,
     history: Vec<Turn>,
+}
+
+/// How answers are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Decoding {
+    /// Token by token, and shown so.
+    Streamed,
+    /// Several answers to each question, drawn side by side.
+    Samples(usize),
+    /// The best that a search finds.
+    Beams(BeamSearchOptions),
 }
 
 /// What the user should know about an answer.
@@ -58,13 +70,23 @@ impl<'a> Line<'a> {
 }
 
 impl Session {
-    pub(crate) fn new(tokenizer: GlmTokenizer, model: Model, options: ChatOptions) -> Self {
+    pub(crate) fn new(
+        tokenizer: GlmTokenizer,
+        model: Model,
+        options: ChatOptions,
+        decoding: Decoding,
+    ) -> Self {
         Self {
             tokenizer,
             model,
             options,
+            decoding,
             history: Vec::new(),
         }
+    }
+
+    pub(crate) fn decoding(&self) -> Decoding {
+        self.decoding
     }
 
     /// Forgets everything that was said.
@@ -72,49 +94,93 @@ impl Session {
         self.history.clear();
     }
 
-    /// Writes the answer to `query` as it comes, and remembers both. An answer that `cancel` stops is remembered as
-    /// far as it was written; after an error, the conversation is as it was before.
+    /// Writes the answer to `query`, as it comes where that can be, and remembers both; of several answers the first.
+    /// An answer that `cancel` stops is remembered as far as it was written; after an error, the conversation is as it
+    /// was before.
     pub(crate) fn answer(
         &mut self,
         query: &str,
         cancel: CancelToken,
         output: &mut Output<impl Write>,
     ) -> Result<Vec<Notice>> {
-        let mut reply = self
-            .model
-            .stream_chat(&self.tokenizer, query, &self.history, &self.options)?
-            .with_cancel(cancel);
-        for piece in reply.by_ref() {
-            output.write(&piece?)?;
+        let Self {
+            tokenizer,
+            model,
+            options,
+            history,
+            ..
+        } = &*self;
+        let replies = match &self.decoding {
+            Decoding::Streamed => {
+                let mut reply = model
+                    .stream_chat(tokenizer, query, history, options)?
+                    .with_cancel(cancel);
+                for piece in reply.by_ref() {
+                    output.write(&piece?)?;
+                }
+                vec![reply.into_reply()]
+            }
+            Decoding::Samples(count) => {
+                model.chat_samples(tokenizer, query, history, options, *count, &cancel)?
+            }
+            Decoding::Beams(beams) => {
+                model.chat_beams(tokenizer, query, history, options, beams, &cancel)?
+            }
+        };
+        if self.decoding != Decoding::Streamed {
+            let answers: Vec<&str> = replies.iter().map(|reply| &*reply.response).collect();
+            output.write(&answers.join("\n\n"))?;
         }
-        let reply = reply.into_reply();
-        let stopped = reply.finish_reason == FinishReason::Cancelled;
-        self.history = reply.history;
-        let begun = !reply.response.is_empty();
-        if stopped && !begun {
+        let notices = notices(&replies);
+        if let Some(first) = replies.into_iter().next() {
+            self.history = first.history;
+        }
+        if notices.contains(&Notice::Stopped { begun: false }) {
             // Nothing was answered, so there is no turn to remember.
             self.history.pop();
         }
-        let notices = [
-            (
-                reply.dropped_turns > 0,
-                Notice::DroppedTurns(reply.dropped_turns),
-            ),
-            (
-                reply.invalid_scores > 0,
-                Notice::InvalidScores(reply.invalid_scores),
-            ),
-            (
-                reply.finish_reason == FinishReason::Length,
-                Notice::CutByLength,
-            ),
-            (stopped, Notice::Stopped { begun }),
-        ];
-        Ok(notices
-            .into_iter()
-            .filter_map(|(applies, notice)| applies.then_some(notice))
-            .collect())
+        Ok(notices)
     }
+
+    /// Writes `text` with its blanks filled.
+    pub(crate) fn infill(
+        &self,
+        text: &str,
+        output: &mut Output<impl Write>,
+    ) -> Result<Vec<Notice>> {
+        let infilled = self.model.infill(&self.tokenizer, text, &self.options)?;
+        output.write(&infilled.text)?;
+        let pieces = &infilled.pieces;
+        let is_cut = pieces
+            .iter()
+            .any(|piece| piece.finish_reason == FinishReason::Length);
+        let invalid_scores = pieces.iter().map(|piece| piece.invalid_scores).sum();
+        Ok(applying([
+            (invalid_scores > 0, Notice::InvalidScores(invalid_scores)),
+            (is_cut, Notice::CutByLength),
+        ]))
+    }
+}
+
+/// What the user should know about answers to one question.
+fn notices(replies: &[Reply]) -> Vec<Notice> {
+    let ended_by = |reason| replies.iter().any(|reply| reply.finish_reason == reason);
+    let dropped_turns = replies.first().map_or(0, |reply| reply.dropped_turns);
+    let invalid_scores = replies.iter().map(|reply| reply.invalid_scores).sum();
+    let begun = replies.iter().any(|reply| !reply.response.is_empty());
+    applying([
+        (dropped_turns > 0, Notice::DroppedTurns(dropped_turns)),
+        (invalid_scores > 0, Notice::InvalidScores(invalid_scores)),
+        (ended_by(FinishReason::Length), Notice::CutByLength),
+        (ended_by(FinishReason::Cancelled), Notice::Stopped { begun }),
+    ])
+}
+
+fn applying<const N: usize>(notices: [(bool, Notice); N]) -> Vec<Notice> {
+    let notices = notices.into_iter();
+    notices
+        .filter_map(|(applies, notice)| applies.then_some(notice))
+        .collect()
 }
 
 #[cfg(test)]
@@ -143,7 +209,7 @@ mod tests {
         options.generation.do_sample = false;
         options.generation.max_length = max_length;
         options.generation.max_new_tokens = Some(max_new_tokens);
-        Session::new(tokenizer, model, options)
+        Session::new(tokenizer, model, options, Decoding::Streamed)
     }
 
     fn ask(session: &mut Session, query: &str) -> Vec<Notice> {

@@ -12,7 +12,7 @@ use crate::{
     interrupt::Interrupt,
     language::Language,
     output::{Output, note},
-    session::{Line, Notice, Session},
+    session::{Decoding, Line, Notice, Session},
 };
 
 /// Talks until the user ends it.
@@ -36,6 +36,9 @@ pub(crate) fn run(
     let label = language.model_label(demonstration);
 
     welcome(language, demonstration);
+    if let Decoding::Beams(beams) = session.decoding() {
+        note(&language.beam_search(beams.num_beams));
+    }
     // The last thing that happened was Ctrl-C: the next one ends the program.
     let mut interrupted = false;
     loop {

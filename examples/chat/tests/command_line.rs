@@ -6,6 +6,11 @@ use std::{
     process::{Command, Output},
 };
 
+use glm_core::{
+    chat::ChatOptions,
+    generate::{BeamSearchOptions, CancelToken, EarlyStopping},
+};
+
 fn chat(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_chat"))
         .args(arguments)
@@ -49,12 +54,15 @@ fn help_shows_every_group_and_flag_in_order() {
         "--json",
         "Conversation:",
         "--once <PROMPT>",
+        "--infill <TEXT>",
+        "--num-return-sequences <N>",
         "--raw",
         "--lang <LANG>",
         "Length:",
         "--max-length <TOKENS>",
         "[default: 2048]",
         "--max-new-tokens <TOKENS>",
+        "--min-new-tokens <TOKENS>",
         "--stop <STRING>",
         "Sampling:",
         "--temperature <T>",
@@ -64,9 +72,17 @@ fn help_shows_every_group_and_flag_in_order() {
         "--top-k <K>",
         "[default: 50]",
         "--repetition-penalty <X>",
+        "--presence-penalty <X>",
+        "--frequency-penalty <X>",
+        "--no-repeat-ngram-size <N>",
         "--greedy",
         "--prompt-lookup <N>",
         "--seed <N>",
+        "Beam search:",
+        "--num-beams <N>",
+        "--length-penalty <X>",
+        "--early-stopping <WHEN>",
+        "[default: heuristic]",
         "Examples:",
     ] {
         let (_, after) = rest
@@ -176,6 +192,8 @@ fn options_out_of_range_are_refused_with_one_sentence() {
         (["--temperature", "NaN"], "`temperature`"),
         (["--top-p", "0"], "`top_p`"),
         (["--repetition-penalty", "0"], "`repetition_penalty`"),
+        (["--presence-penalty", "NaN"], "`presence_penalty`"),
+        (["--frequency-penalty", "inf"], "`frequency_penalty`"),
         (["--max-length", "0"], "`max_length`"),
         (["--max-new-tokens", "0"], "`max_new_tokens`"),
         (["--stop", ""], "`stop`"),
@@ -208,6 +226,16 @@ fn arguments_that_cannot_be_read_are_refused() {
         &["--precision", "int3"],
         &["--lang", "fr"],
         &["--greedy", "--top-p", "0.5"],
+        &["--num-beams", "0"],
+        &["--num-beams", "2", "--temperature", "0.5"],
+        &["--num-beams", "2", "--seed", "1"],
+        &["--num-beams", "2", "--prompt-lookup", "8"],
+        &["--length-penalty", "2"],
+        &["--early-stopping", "never"],
+        &["--num-beams", "2", "--early-stopping", "soon"],
+        &["--num-return-sequences", "2"],
+        &["--infill", "[MASK]", "--once", "hello"],
+        &["--infill", "[MASK]", "--num-beams", "2"],
         &["--no-such-flag"],
         &["question"],
     ] {
@@ -242,6 +270,109 @@ fn messages_follow_the_locale_unless_told_otherwise() {
             stderr(&output)
         );
     }
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused_with_one_sentence() {
+    for (arguments, reason) in [
+        (
+            &["--num-return-sequences", "2", "--greedy"][..],
+            "greedy decoding",
+        ),
+        (
+            &["--num-return-sequences", "2", "--temperature", "0"],
+            "--num-beams",
+        ),
+        (
+            &["--num-return-sequences", "3", "--num-beams", "2"],
+            "`num_return_sequences`",
+        ),
+        (
+            &["--num-beams", "2", "--length-penalty", "nan"],
+            "`length_penalty`",
+        ),
+    ] {
+        let output = chat(&[arguments, &["--lang", "en", "--once", "hello"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+}
+
+/// What is printed for these arguments, which must be right.
+fn answer(arguments: &[&str]) -> String {
+    let output = chat(arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn the_best_answers_of_a_beam_search_are_printed_when_they_are_ready() {
+    let (tokenizer, model) = mini_model::load().unwrap();
+    let mut options = ChatOptions::default();
+    options.generation.max_new_tokens = Some(12);
+    let beams = BeamSearchOptions {
+        num_beams: 3,
+        length_penalty: -0.5,
+        early_stopping: EarlyStopping::AtOnce,
+        num_return_sequences: 2,
+    };
+    let never = CancelToken::new();
+    let replies = model
+        .chat_beams(&tokenizer, "你好", &[], &options, &beams, &never)
+        .unwrap();
+    let expected = format!("{}\n\n{}\n", replies[0].response, replies[1].response);
+    let arguments = [
+        "--num-beams=3",
+        "--length-penalty=-0.5",
+        "--early-stopping=at-once",
+        "--num-return-sequences=2",
+        "--max-new-tokens=12",
+        "--once=你好",
+        "--lang=zh",
+    ];
+    assert_eq!(answer(&arguments), expected);
+    assert!(stderr(&chat(&arguments)).contains("束搜索"));
+}
+
+#[test]
+fn the_first_of_several_answers_is_that_of_the_seed() {
+    let arguments = [
+        "--seed=5",
+        "--temperature=3",
+        "--top-p=1",
+        "--max-new-tokens=9",
+        "-p",
+        "a",
+    ];
+    let one = answer(&arguments);
+    let several = answer(&[&arguments[..], &["--num-return-sequences=3"]].concat());
+    assert!(
+        several.starts_with(&(one.trim_end().to_owned() + "\n\n")),
+        "{several}"
+    );
+}
+
+#[test]
+fn blanks_of_a_text_are_filled() {
+    let text = "法国的首都是[MASK]，日本的首都是[MASK]。";
+    let (tokenizer, model) = mini_model::load().unwrap();
+    let mut options = ChatOptions::default();
+    options.generation.do_sample = false;
+    options.generation.max_new_tokens = Some(3);
+    let expected = model.infill(&tokenizer, text, &options).unwrap().text + "\n";
+    let arguments = [
+        "--greedy",
+        "--max-new-tokens=3",
+        "--lang=en",
+        "--infill",
+        text,
+    ];
+    assert_eq!(answer(&arguments), expected);
+    assert!(stderr(&chat(&arguments)).contains("cut at the length limit"));
+    let output = chat(&["--lang=en", "--infill", "no blank"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("[MASK]"), "{}", stderr(&output));
 }
 
 /// What `inspect` says, without a chat.

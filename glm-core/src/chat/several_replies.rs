@@ -65,7 +65,7 @@ impl Model {
     ) -> Result<Vec<Reply>> {
         let question = self.question(tokenizer, query, history, &options.generation)?;
         let prompts = [question.prompt.as_slice()];
-        let found = beam_search_until(cancel, self, &prompts, &question.generation, beams)?;
+        let found = beam_search_until(self, &prompts, &question.generation, beams, cancel)?;
         let replies = found.into_iter().flatten().map(|hypothesis| {
             let mut text = AnswerText::new(tokenizer, &question.generation.stop, options.response);
             for &token in &hypothesis.tokens {

@@ -112,9 +112,9 @@ impl<'model> BatchGenerator<'model> {
 
     /// Adds a rule about the next token of every row behind those of the options.
     #[must_use]
-    pub fn with_processor(mut self, processor: &Arc<dyn LogitsProcessor>) -> Self {
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
         for answer in &mut self.answers {
-            answer.sampler.add_processor(Arc::clone(processor));
+            answer.sampler.add_processor(Arc::clone(&processor));
         }
         self
     }
@@ -170,12 +170,15 @@ impl<'model> BatchGenerator<'model> {
 
     /// Reads the prompts of the open rows, each different one once: the logits behind them, row after row.
     fn prefill(&mut self) -> Result<Vec<f32>> {
-        let longest = self.rows.iter().map(|&row| self.answers[row].max_len).max();
-        let capacity = longest.unwrap_or(0).min(self.model.max_sequence_length());
+        let open = || self.rows.iter().map(|&row| &self.answers[row]);
+        let longest = open().map(|answer| answer.prompt_len).max().unwrap_or(0);
+        let new = open()
+            .map(|answer| answer.max_len - answer.prompt_len)
+            .max();
+        let new = new.unwrap_or(0).min(self.model.max_sequence_length());
         let mut different: Vec<&[TokenId]> = Vec::new();
         let mut places = Vec::with_capacity(self.rows.len());
-        for &row in &self.rows {
-            let prompt = self.answers[row].prompt();
+        for prompt in open().map(Answer::prompt) {
             let place = different.iter().position(|other| *other == prompt);
             places.push(place.unwrap_or(different.len()));
             if place.is_none() {
@@ -188,7 +191,7 @@ impl<'model> BatchGenerator<'model> {
             logits.push(to_host(next)?);
             states.push(state);
         }
-        let mut state = DecodeState::side_by_side(states, capacity);
+        let mut state = DecodeState::side_by_side(states, longest + new);
         state.select_rows(&places);
         self.state = Some(state);
         let logits = places.iter().map(|&place| logits[place].as_slice());

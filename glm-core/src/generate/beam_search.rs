@@ -106,7 +106,7 @@ pub fn beam_search(
     options: &GenerationOptions,
     beam_options: &BeamSearchOptions,
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    beam_search_until(&CancelToken::new(), model, prompts, options, beam_options)
+    beam_search_until(model, prompts, options, beam_options, &CancelToken::new())
 }
 
 /// [`beam_search`] that `cancel` ends early, with the best answers so far: open ones are then
@@ -115,11 +115,11 @@ pub fn beam_search(
 /// # Errors
 /// As [`beam_search`].
 pub fn beam_search_until(
-    cancel: &CancelToken,
     model: &Model,
     prompts: &[&[TokenId]],
     options: &GenerationOptions,
     beam_options: &BeamSearchOptions,
+    cancel: &CancelToken,
 ) -> Result<Vec<Vec<Hypothesis>>> {
     beam_options.validate()?;
     let num_beams = beam_options.num_beams;

@@ -38,14 +38,15 @@ pub struct Generator<'model> {
     cancel: CancelToken,
     prompt_lookup_num_tokens: usize,
     forward_passes: usize,
+    has_failed: bool,
 }
 
 impl<'model> Generator<'model> {
     /// Checks prompt and options; the model runs when the first token is asked for.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`]; [`Error::PromptTooLong`] when `max_length` leaves no room for a single token;
-    /// [`Error::Prompt`] as [`Model::layouts`].
+    /// [`Error::InvalidOption`](crate::Error::InvalidOption); [`Error::PromptTooLong`](crate::Error::PromptTooLong) when
+    /// `max_length` leaves no room for a single token; [`Error::Prompt`](crate::Error::Prompt) as [`Model::layouts`].
     pub fn new(
         model: &'model Model,
         prompt: &[TokenId],
@@ -59,6 +60,7 @@ impl<'model> Generator<'model> {
             cancel: CancelToken::new(),
             prompt_lookup_num_tokens: options.prompt_lookup_num_tokens,
             forward_passes: 0,
+            has_failed: false,
         })
     }
 
@@ -181,7 +183,7 @@ impl Iterator for Generator<'_> {
     type Item = Result<TokenId>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.answer.finish_reason.is_some() {
+        if self.has_failed || self.answer.finish_reason.is_some() {
             return None;
         }
         if self.cancel.is_cancelled() {
@@ -195,7 +197,7 @@ impl Iterator for Generator<'_> {
             }
             if let Err(error) = self.step() {
                 // Nothing more can come: the state is not to be trusted.
-                self.answer.max_len = 0;
+                self.has_failed = true;
                 self.forget_guesses();
                 return Some(Err(error));
             }

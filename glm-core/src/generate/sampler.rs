@@ -115,13 +115,7 @@ impl Sampler {
     }
 
     /// Adds a rule behind those of the options.
-    #[must_use]
-    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
-        self.add_processor(processor);
-        self
-    }
-
-    pub(super) fn add_processor(&mut self, processor: Arc<dyn LogitsProcessor>) {
+    pub fn add_processor(&mut self, processor: Arc<dyn LogitsProcessor>) {
         self.processors.push(processor);
     }
 
