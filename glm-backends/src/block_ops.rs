@@ -38,11 +38,8 @@ pub(crate) trait BlockOps: Backend {
         epsilon: f32,
     ) -> FloatTensor<Self>;
 
-    fn rms_norm(
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f32,
-    ) -> FloatTensor<Self>;
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)
+    -> FloatTensor<Self>;
 
     fn swiglu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 

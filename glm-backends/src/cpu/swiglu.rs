@@ -116,7 +116,14 @@ mod tests {
     #[test]
     fn extremes_stay_sane() {
         for level in CpuLevel::available() {
-            let gates = [1e30, -1e30, f32::NEG_INFINITY, f32::MIN, f32::INFINITY, f32::NAN];
+            let gates = [
+                1e30,
+                -1e30,
+                f32::NEG_INFINITY,
+                f32::MIN,
+                f32::INFINITY,
+                f32::NAN,
+            ];
             let x = [gates, [1.0; 6]].concat();
             let mut out = [0.0; 6];
             swiglu_at(level, &x, 6, &mut out);
