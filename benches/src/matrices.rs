@@ -66,7 +66,7 @@ impl Matrices {
         model.network().visit(&mut visitor);
         let mut all = Vec::new();
         for tensors in visitor.found {
-            let mut matrix = tensors.into_matrix(&config)?;
+            let mut matrix = tensors.into_matrix(config)?;
             if let GlmLinear::Packed(_) = matrix.linear {
                 matrix.linear.set_activations(model.numerics().activations);
             }

@@ -52,14 +52,14 @@ pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
     let matrices = Matrices::of(&model)?;
 
     let start = Instant::now();
-    let (logits, _) = model.prefill(&[&random_prompt(SHORTEST_PROMPT, &config)?])?;
+    let (logits, _) = model.prefill(&[&random_prompt(SHORTEST_PROMPT, config)?])?;
     most_likely(logits);
     let first_pass_seconds = start.elapsed().as_secs_f64();
     let peak_before = peak_memory();
 
     let session = Session {
         model: &model,
-        config: &config,
+        config,
         matrices: &matrices,
         repeat: arguments.repeat,
         read_buffer: vec![1; arguments.read_buffer << 17],

@@ -1,5 +1,5 @@
-//! What a transformer block does beside its matrix products, as functions on burn tensors: attention over a cache, GELU,
-//! the weighted residual. On the CPU they run the kernels of [`crate::cpu`]; where those are missing, or gradients are
+//! What a transformer block does beside its matrix products, as functions on burn tensors: attention over a cache, norms,
+//! activations, the weighted residual. On the CPU they run the kernels of [`crate::cpu`]; where those are missing, or gradients are
 //! tracked, the ones that need no cache fall back to operations of burn.
 
 use burn::{
@@ -37,6 +37,11 @@ pub(crate) trait BlockOps: Backend {
         bias: FloatTensor<Self>,
         epsilon: f32,
     ) -> FloatTensor<Self>;
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f32)
+    -> FloatTensor<Self>;
+
+    fn swiglu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -109,6 +114,44 @@ pub fn layer_norm<const D: usize>(
         ));
     }
     module::layer_norm(x, weight, Some(bias), epsilon)
+}
+
+/// `x / √(mean(x²) + epsilon) · weight` over the last axis.
+///
+/// # Shapes
+/// - `x` and result: `[..., hidden_size]`, f32
+/// - `weight`: `[hidden_size]`, f32
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    if has_own_kernels(&x.device()) {
+        return Tensor::from_dispatch(<Dispatch as BlockOps>::rms_norm(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            epsilon as f32,
+        ));
+    }
+    let mean_square = (x.clone() * x.clone()).mean_dim(D - 1);
+    x / (mean_square + epsilon).sqrt() * weight.unsqueeze()
+}
+
+/// `silu(a) · b` for the two halves `[a, b]` of the last axis, with `silu(a) = a · sigmoid(a)`.
+///
+/// # Shapes
+/// - `x`: `[..., 2 * width]`, f32
+/// - result: `[..., width]`, f32
+///
+/// # Panics
+/// If the last axis has an odd length.
+pub fn swiglu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let columns = x.dims()[D - 1];
+    assert!(columns.is_multiple_of(2), "a gate for each value");
+    if has_own_kernels(&x.device()) {
+        return Tensor::from_dispatch(Dispatch::swiglu(x.into_dispatch()));
+    }
+    let width = columns / 2;
+    activation::silu(x.clone().narrow(D - 1, 0, width)) * x.narrow(D - 1, width, width)
 }
 
 /// `alpha · a + b`: the residual connection of a GLM.
@@ -190,6 +233,30 @@ impl BlockOps for Flex {
         float_tensor(out, shape)
     }
 
+    fn rms_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        let [x, weight] = [x, weight].map(contiguous);
+        let shape = x.layout().shape().clone();
+        let mut out = spare_buffers::take(shape.num_elements());
+        cpu::rms_norm(x.storage(), weight.storage(), epsilon, &mut out);
+        // Not given back: the residual goes on with `x`.
+        float_tensor(out, shape)
+    }
+
+    fn swiglu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let x = contiguous(x);
+        let mut shape = x.layout().shape().clone();
+        let last = shape.num_dims() - 1;
+        shape[last] /= 2;
+        let mut out = spare_buffers::take(shape.num_elements());
+        cpu::swiglu(x.storage(), shape[last], &mut out);
+        spare_buffers::give_back(x);
+        float_tensor(out, shape)
+    }
+
     fn scaled_add(alpha: f32, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         let a = contiguous(a);
         let sum = in_place(b, |b| cpu::scaled_add(alpha, a.storage(), b));
@@ -240,6 +307,24 @@ mod tests {
         let found = layer_norm(x, weight, bias, 1e-5);
         assert_eq!(found.dims(), [2, 3, 70]);
         assert!((found - expected).abs().max().into_scalar::<f32>() < 1e-5);
+    }
+
+    #[test]
+    fn rms_norm_and_swiglu_equal_their_formulas_in_burn() {
+        let device = Device::flex();
+        let x = Tensor::<3>::random([2, 3, 70], Distribution::Uniform(-4.0, 9.0), &device);
+        let weight = Tensor::<1>::random([70], Distribution::Uniform(0.5, 2.0), &device);
+        let root = ((x.clone() * x.clone()).mean_dim(2) + 1e-5).sqrt();
+        let expected = x.clone() / root * weight.clone().unsqueeze();
+        let found = rms_norm(x.clone(), weight, 1e-5);
+        assert_eq!(found.dims(), [2, 3, 70]);
+        assert!((found - expected).abs().max().into_scalar::<f32>() < 1e-5);
+
+        let [gate, value] = [0, 35].map(|start| x.clone().narrow(2, start, 35));
+        let expected = activation::silu(gate) * value;
+        let found = swiglu(x);
+        assert_eq!(found.dims(), [2, 3, 35]);
+        assert!((found - expected).abs().max().into_scalar::<f32>() < 1e-4);
     }
 
     #[test]

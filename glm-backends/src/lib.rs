@@ -21,7 +21,7 @@ mod portable;
 mod spare_buffers;
 
 #[cfg(feature = "tensor")]
-pub use block_ops::{attention, gelu, layer_norm, scaled_add};
+pub use block_ops::{attention, gelu, layer_norm, rms_norm, scaled_add, swiglu};
 pub use cpu::{Activations, CachePrecision};
 #[cfg(feature = "tensor")]
 pub use device::{DeviceName, set_cpu_threads};

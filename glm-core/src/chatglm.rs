@@ -13,14 +13,14 @@ use burn::{
     module::Module,
     tensor::{Device, Int, Tensor, assert_shape},
 };
-use glm_backends::{Activations, gelu, scaled_add};
+use glm_backends::{cpu::QkvLayout, gelu, scaled_add};
 
 use crate::{
     attention_mask::AttentionMask,
     config::ChatGlmConfig,
     kv_cache::KvCache,
     layers::{
-        attention::AttentionContext, embedding::TokenEmbedding, layer_norm::LayerNorm,
+        Stage, attention::AttentionContext, embedding::TokenEmbedding, layer_norm::LayerNorm,
         linear::GlmLinear, rotary::RotaryTable,
     },
 };
@@ -41,17 +41,6 @@ pub struct ChatGlm {
     /// `None` when the head is the embedding.
     pub(crate) lm_head: Option<GlmLinear>,
     pub(crate) head_dim: usize,
-}
-
-/// A place in the network whose output [`ChatGlm::hidden_states`] shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// The token embeddings.
-    Embedding,
-    /// The n-th block, from 0, before the final norm.
-    Layer(usize),
-    /// The final layer norm, which the head reads.
-    FinalLayerNorm,
 }
 
 impl ChatGlm {
@@ -85,24 +74,6 @@ impl ChatGlm {
             final_layernorm: layer_norm(),
             lm_head: None,
             head_dim: hidden_size / config.num_attention_heads,
-        }
-    }
-
-    /// How the kernels take the input of quantised weights, for every layer.
-    pub fn set_activations(&mut self, activations: Activations) {
-        self.word_embeddings.set_activations(activations);
-        if let Some(lm_head) = &mut self.lm_head {
-            lm_head.set_activations(activations);
-        }
-        for layer in &mut self.layers {
-            for linear in [
-                &mut layer.attention.query_key_value,
-                &mut layer.attention.dense,
-                &mut layer.mlp.dense_h_to_4h,
-                &mut layer.mlp.dense_4h_to_h,
-            ] {
-                linear.set_activations(activations);
-            }
         }
     }
 
@@ -141,7 +112,7 @@ impl ChatGlm {
     ) -> Tensor<3> {
         let [batch, seq] = input_ids.dims();
         assert_shape!(position_ids, [batch, _, seq]);
-        let rotary = RotaryTable::new(position_ids, self.head_dim);
+        let rotary = self.rotary(position_ids);
         let attention = AttentionContext::new(rotary, attention_mask, cache.len(), seq);
 
         let mut x = self.word_embeddings.forward(input_ids); // [batch, seq, hidden_size]
@@ -155,6 +126,11 @@ impl ChatGlm {
         let x = self.final_layernorm.forward(x);
         observe(Stage::FinalLayerNorm, &x);
         x
+    }
+
+    /// The cosines and sines of one pass, for `position_ids` as [`ChatGlm::forward`] takes them.
+    pub(crate) fn rotary(&self, position_ids: Tensor<3, Int>) -> RotaryTable {
+        RotaryTable::new(position_ids, self.head_dim)
     }
 
     /// The head: `[batch, seq, hidden_size]` → `[batch, seq, vocab_size]`.
@@ -191,6 +167,17 @@ impl GlmBlock {
         let b = self.post_attention_layernorm.forward(x);
         scaled_add(ALPHA, b.clone(), self.mlp.forward(b))
     }
+
+    /// The four matrices, by their names.
+    pub(crate) fn linears_mut(&mut self) -> [(&'static str, &mut GlmLinear); 4] {
+        let (attention, mlp) = (&mut self.attention, &mut self.mlp);
+        [
+            ("attention.query_key_value", &mut attention.query_key_value),
+            ("attention.dense", &mut attention.dense),
+            ("mlp.dense_h_to_4h", &mut mlp.dense_h_to_4h),
+            ("mlp.dense_4h_to_h", &mut mlp.dense_4h_to_h),
+        ]
+    }
 }
 
 /// Attention of all heads, with its two projections.
@@ -214,7 +201,10 @@ impl SelfAttention {
         cache: &mut KvCache,
     ) -> Tensor<3> {
         let qkv = self.query_key_value.forward(x); // [batch, seq, heads * 3 * head_dim]
-        let context = attention.attend(self.layer, qkv, self.num_attention_heads, cache);
+        let [_, _, width] = qkv.dims();
+        let heads = self.num_attention_heads;
+        let layout = QkvLayout::by_head(heads, width / (3 * heads), attention.rotary_parts());
+        let context = attention.attend(self.layer, qkv, layout, cache);
         self.dense.forward(context)
     }
 }

@@ -4,7 +4,9 @@
 //! All generations share `model_type: "chatglm"`, so the family is told by the keys that only one of
 //! them has. Key names and defaults are those of `configuration_chatglm.py` in the official repository.
 
+mod chatglm2;
 mod keys;
+mod model_config;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +15,13 @@ use std::io::Read;
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use crate::error::{Error, Mix, Result};
 use crate::numerics::CachePrecision;
 use keys::Keys;
+
+pub use chatglm2::ChatGlm2Config;
+pub use model_config::ModelConfig;
 
 /// Largest `config.json` that is read, in bytes. The official ones have less than 2 kB.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -114,14 +118,6 @@ impl ModelFamily {
             Self::VisualGlm => "VisualGLM-6B",
         }
     }
-}
-
-/// The configuration of a checkpoint, by model family.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum ModelConfig {
-    /// ChatGLM-6B, of either generation of its checkpoints.
-    ChatGlm(ChatGlmConfig),
 }
 
 /// What `config.json` of ChatGLM-6B says. Field names are the file's keys.
@@ -233,54 +229,6 @@ pub enum TorchDtype {
     BFloat16,
     /// IEEE single precision.
     Float32,
-}
-
-impl ModelConfig {
-    /// Reads `config.json` in `dir`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] and [`Error::PermissionDenied`] for the file, [`Error::Malformed`] when it is not a
-    /// JSON object or larger than [`MAX_CONFIG_BYTES`], [`Error::Config`] for a key out of range,
-    /// [`Error::UnsupportedModel`] for another model, [`Error::Mixed`] for a vocabulary and ids of different
-    /// generations.
-    pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::from_file(dir.as_ref().join("config.json"))
-    }
-
-    /// Reads one configuration file. Errors as [`ModelConfig::from_dir`].
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::from_json(path, &read(path)?)
-    }
-
-    /// Parses the bytes of a configuration file; `path` is only used in errors, which are those of
-    /// [`ModelConfig::from_dir`].
-    pub fn from_json(path: impl AsRef<Path>, json: &[u8]) -> Result<Self> {
-        let keys = Keys::parse(path.as_ref(), json)?;
-        match keys.family()? {
-            ModelFamily::ChatGlm => ChatGlmConfig::from_keys(&keys).map(Self::ChatGlm),
-            other => Err(keys.unsupported(format!("a checkpoint of {}", other.name()))),
-        }
-    }
-
-    /// The text of a `config.json` that [`ModelConfig::from_json`] reads back to the same value.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Malformed`] when a field that the caller changed cannot be written as JSON.
-    pub fn to_json(&self) -> Result<String> {
-        let Self::ChatGlm(config) = self;
-        let write = || {
-            let mut value = serde_json::to_value(config)?;
-            if let Value::Object(map) = &mut value {
-                map.insert("model_type".into(), "chatglm".into());
-                map.insert("architectures".into(), vec!["ChatGLMModel"].into());
-            }
-            serde_json::to_string_pretty(&value)
-        };
-        write().map_err(|e: serde_json::Error| Error::malformed("config.json", e))
-    }
 }
 
 impl ChatGlmConfig {

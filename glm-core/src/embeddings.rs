@@ -56,7 +56,7 @@ impl Model {
         let layouts = self.layouts(prompts)?;
         let rows = prompts.iter().zip(&layouts).map(|(prompt, layout)| {
             let input = self.input(&[prompt], &[*layout], PaddingSide::Left);
-            let mut cache = KvCache::disabled(self.network().layers.len());
+            let mut cache = KvCache::disabled(self.network().num_layers());
             let hidden_states = self.hidden_states(input, &mut cache); // [1, tokens, hidden_size]
             let pooled = match options.pooling {
                 Pooling::Mean => hidden_states.mean_dim(1),

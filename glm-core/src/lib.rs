@@ -4,6 +4,7 @@
 pub mod attention_mask;
 pub mod chat;
 pub mod chatglm;
+pub mod chatglm2;
 pub mod checkpoint;
 pub mod config;
 pub mod embeddings;
@@ -14,10 +15,12 @@ pub mod hub;
 pub mod kv_cache;
 pub mod layers;
 pub mod model;
+pub mod network;
 mod numerics;
 pub mod prefix_lm;
 mod quantize;
 pub mod random_model;
+pub mod row_layout;
 mod split_mix;
 
 pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load, load_tokenizer};

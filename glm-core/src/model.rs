@@ -4,21 +4,22 @@ use burn::tensor::{Device, Int, Tensor, TensorData, s};
 
 use crate::{
     attention_mask::AttentionMask,
-    chatglm::{ChatGlm, Stage},
-    config::{ChatGlmConfig, ModelConfig, PositionRules},
+    config::{ModelConfig, PositionRules},
     error::{Error, Result},
     kv_cache::KvCache,
+    layers::Stage,
+    network::Network,
     numerics::Numerics,
-    prefix_lm::{PrefixLm, TokenId},
+    row_layout::RowLayout,
 };
-use glm_tokenizer::GlmTokenizer;
+use glm_tokenizer::{GlmTokenizer, TokenId};
 
 /// A loaded model. Cheap to clone (the weights are shared), `Send` and `Sync`: one model serves any number of
 /// conversations, each with a [`DecodeState`] of its own.
 #[derive(Debug, Clone)]
 pub struct Model {
-    config: ChatGlmConfig,
-    network: ChatGlm,
+    config: ModelConfig,
+    network: Network,
     device: Device,
     numerics: Numerics,
 }
@@ -46,7 +47,7 @@ pub enum PaddingSide {
 /// Rows that are being generated: the cache, and what the positions of the next token follow from.
 #[derive(Debug, Clone)]
 pub struct DecodeState {
-    rows: Vec<PrefixLm>,
+    rows: Vec<RowLayout>,
     pad_lengths: Vec<usize>,
     /// Padded length of every row, generated tokens included.
     len: usize,
@@ -114,11 +115,15 @@ impl DecodeState {
 }
 
 impl Model {
-    /// A model around a network; `device` is where its weights are.
-    pub fn new(config: ChatGlmConfig, network: ChatGlm, device: Device) -> Self {
+    /// A model around a network; `config` is of the same family, and `device` is where the weights are.
+    pub fn new(
+        config: impl Into<ModelConfig>,
+        network: impl Into<Network>,
+        device: Device,
+    ) -> Self {
         Self {
-            config,
-            network,
+            config: config.into(),
+            network: network.into(),
             device,
             numerics: Numerics::default(),
         }
@@ -132,10 +137,13 @@ impl Model {
         self
     }
 
-    /// The same model with other rules for positions; those of the checkpoint are in its configuration.
+    /// The same model with other rules for positions; those of the checkpoint are in its configuration. ChatGLM2-6B has
+    /// no others.
     #[must_use]
     pub fn with_position_rules(mut self, rules: PositionRules) -> Self {
-        self.config.position_rules = rules;
+        if let ModelConfig::ChatGlm(config) = &mut self.config {
+            config.position_rules = rules;
+        }
         self
     }
 
@@ -145,16 +153,16 @@ impl Model {
     }
 
     /// The numbers of `config.json`.
-    pub fn config(&self) -> ModelConfig {
-        ModelConfig::ChatGlm(self.config.clone())
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
     }
 
     /// The network itself.
-    pub fn network(&self) -> &ChatGlm {
+    pub fn network(&self) -> &Network {
         &self.network
     }
 
-    pub(crate) fn network_mut(&mut self) -> &mut ChatGlm {
+    pub(crate) fn network_mut(&mut self) -> &mut Network {
         &mut self.network
     }
 
@@ -165,31 +173,31 @@ impl Model {
 
     /// Rows of the embedding and of the head: ids below are valid.
     pub fn vocab_size(&self) -> usize {
-        self.config.vocab_size
+        self.config.vocab_size()
     }
 
     /// The longest sequence that the model was trained for, in tokens.
     pub fn max_sequence_length(&self) -> usize {
-        self.config.max_sequence_length
+        self.config.max_sequence_length()
     }
 
     /// The id of the tokens before shorter rows.
     pub(crate) fn pad_token_id(&self) -> TokenId {
         // In range, as the id below.
-        self.config.pad_token_id as TokenId
+        self.config.pad_token_id() as TokenId
     }
 
     /// The id that ends a reply.
     pub fn eos_token_id(&self) -> TokenId {
         // In range: the config's ids are below vocab_size, which is below 2^20.
-        self.config.eos_token_id as TokenId
+        self.config.eos_token_id() as TokenId
     }
 
     /// Reads the prompts and returns the logits of the token after each: `[batch, vocab_size]`, f32. Shorter rows are
     /// padded on the left, which changes no row's result.
     ///
     /// # Errors
-    /// [`Error::Prompt`] for no prompt at all, for an id that is not below `vocab_size`, and as [`PrefixLm::of`].
+    /// [`Error::Prompt`] for no prompt at all, for an id that is not below `vocab_size`, and as [`RowLayout::of`].
     pub fn prefill(&self, prompts: &[&[TokenId]]) -> Result<(Tensor<2>, DecodeState)> {
         self.prefill_with_capacity(prompts, 0)
     }
@@ -280,7 +288,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::prefill`].
-    pub fn layouts(&self, rows: &[&[TokenId]]) -> Result<Vec<PrefixLm>> {
+    pub fn layouts(&self, rows: &[&[TokenId]]) -> Result<Vec<RowLayout>> {
         if rows.is_empty() {
             return Err(Error::Prompt {
                 expected: "at least one prompt".to_owned(),
@@ -290,7 +298,7 @@ impl Model {
         rows.iter()
             .map(|row| {
                 self.check_ids(row)?;
-                PrefixLm::of(row, &self.config)
+                RowLayout::of(row, &self.config)
             })
             .collect()
     }
@@ -303,7 +311,7 @@ impl Model {
     pub fn input(
         &self,
         rows: &[&[TokenId]],
-        layouts: &[PrefixLm],
+        layouts: &[RowLayout],
         side: PaddingSide,
     ) -> ModelInput {
         assert_eq!(rows.len(), layouts.len(), "one layout per row");
@@ -320,8 +328,9 @@ impl Model {
             let place = start..start + row.len();
             let at = |index: usize| place.contains(&index).then(|| index - start);
             input_ids.extend(
-                (0..len)
-                    .map(|i| at(i).map_or(self.config.pad_token_id as i64, |i| i64::from(row[i]))),
+                (0..len).map(|i| {
+                    at(i).map_or(self.config.pad_token_id() as i64, |i| i64::from(row[i]))
+                }),
             );
             for positions in layout.position_ids(row.len()) {
                 position_ids.extend((0..len).map(|i| at(i).map_or(0, |i| positions[i] as i64)));
@@ -338,7 +347,7 @@ impl Model {
 
     /// A cache for one conversation with this model, with room for `capacity` tokens of each row.
     pub fn new_cache(&self, capacity: usize) -> KvCache {
-        KvCache::new(self.config.num_layers, self.numerics.kv_cache, capacity)
+        KvCache::new(self.config.num_layers(), self.numerics.kv_cache, capacity)
     }
 
     /// Bytes that the cache takes for each token of a row.
@@ -352,7 +361,7 @@ impl Model {
         input: ModelInput,
         observe: impl FnMut(Stage, &Tensor<3>),
     ) -> Tensor<3> {
-        let mut cache = KvCache::disabled(self.config.num_layers);
+        let mut cache = KvCache::disabled(self.config.num_layers());
         let hidden_states = self.network.hidden_states(
             input.input_ids,
             input.position_ids,
@@ -387,11 +396,15 @@ impl Model {
     /// [`Error::OtherTokenizer`] for one of another model or generation, whose ids would mean something else.
     pub fn check_tokenizer(&self, tokenizer: &GlmTokenizer) -> Result<()> {
         let special = tokenizer.special_tokens();
-        for (token, expected, found) in [
-            ("<sop>", self.config.bos_token_id, special.sop),
-            ("[gMASK]", self.config.gmask_token_id, special.gmask),
-            ("[MASK]", self.config.mask_token_id, special.mask),
-        ] {
+        let tokens = match &self.config {
+            ModelConfig::ChatGlm(config) => vec![
+                ("<sop>", config.bos_token_id, special.sop),
+                ("[gMASK]", config.gmask_token_id, special.gmask),
+                ("[MASK]", config.mask_token_id, special.mask),
+            ],
+            ModelConfig::ChatGlm2(config) => vec![("</s>", config.eos_token_id, special.eos)],
+        };
+        for (token, expected, found) in tokens {
             let found = found as usize;
             if found != expected {
                 return Err(Error::OtherTokenizer {
@@ -407,13 +420,13 @@ impl Model {
     pub(crate) fn check_ids(&self, ids: &[TokenId]) -> Result<()> {
         match ids
             .iter()
-            .find(|&&id| id as usize >= self.config.vocab_size)
+            .find(|&&id| id as usize >= self.config.vocab_size())
         {
             None => Ok(()),
             Some(id) => Err(Error::Prompt {
                 expected: format!(
                     "token ids below the vocabulary size {}, not {id}; does the tokenizer belong to this model?",
-                    self.config.vocab_size
+                    self.config.vocab_size()
                 ),
                 tokens: ids.len(),
             }),

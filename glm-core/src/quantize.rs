@@ -16,7 +16,6 @@ use glm_quant::{
 
 use crate::{
     attention_mask::AttentionMask,
-    chatglm::GlmBlock,
     checkpoint::Precision,
     error::{Error, Result},
     kv_cache::KvCache,
@@ -24,9 +23,9 @@ use crate::{
         attention::AttentionContext,
         embedding::TokenEmbedding,
         linear::{FloatLinear, GlmLinear, InputObserver},
-        rotary::RotaryTable,
     },
     model::{Model, PaddingSide},
+    network::Network,
     prefix_lm::TokenId,
 };
 
@@ -63,20 +62,20 @@ impl Model {
         };
         let numerics = self.numerics();
         let network = self.network_mut();
-        let total = network.layers.len();
-        for (index, block) in network.layers.iter_mut().enumerate() {
-            quantize_block(index, block, layers, calibration.as_mut())?;
-            progress(index + 1, total);
+        let total = network.num_layers();
+        for layer in 0..total {
+            quantize_block(network, layer, layers, calibration.as_mut())?;
+            progress(layer + 1, total);
         }
         let head = head.unwrap_or(layers.default_head());
-        if let TokenEmbedding::Float(weight) = &network.word_embeddings {
+        if let TokenEmbedding::Float(weight) = network.word_embeddings() {
             let name = "word_embeddings";
             if let Some(weight) = quantize_matrix(name, &weight.val(), head, None)? {
-                network.word_embeddings = TokenEmbedding::packed(weight);
+                *network.word_embeddings_mut() = TokenEmbedding::packed(weight);
             }
         }
-        if let Some(lm_head) = &mut network.lm_head {
-            quantize_linear("lm_head", lm_head, head, None)?;
+        if let Some(linear) = network.head_mut() {
+            quantize_linear("head", linear, head, None)?;
         }
         Ok(self.with_numerics(numerics))
     }
@@ -85,8 +84,6 @@ impl Model {
 /// The calibration text on its way through the blocks.
 struct Calibration {
     rows: Vec<CalibrationRow>,
-    head_dim: usize,
-    num_layers: usize,
 }
 
 struct CalibrationRow {
@@ -108,33 +105,31 @@ impl Calibration {
             let row = [row.as_slice()];
             let input = model.input(&row, &model.layouts(&row)?, PaddingSide::Left);
             Ok(CalibrationRow {
-                hidden_states: model.network().word_embeddings.forward(input.input_ids),
+                hidden_states: model.network().word_embeddings().forward(input.input_ids),
                 position_ids: input.position_ids,
                 mask: input.attention_mask,
             })
         };
         Ok(Self {
             rows: rows.iter().map(row).collect::<Result<_>>()?,
-            head_dim: model.network().head_dim,
-            num_layers: model.network().layers.len(),
         })
     }
 
-    /// What the rows become in this block.
-    fn outputs(&self, block: &GlmBlock) -> Vec<Tensor<3>> {
+    /// What the rows become in block `layer`.
+    fn outputs(&self, network: &Network, layer: usize) -> Vec<Tensor<3>> {
         let output = |row: &CalibrationRow| {
             let [_, seq, _] = row.hidden_states.dims();
-            let rotary = RotaryTable::new(row.position_ids.clone(), self.head_dim);
+            let rotary = network.rotary(row.position_ids.clone());
             let attention = AttentionContext::new(rotary, &row.mask, 0, seq);
-            let mut cache = KvCache::disabled(self.num_layers);
-            block.forward(row.hidden_states.clone(), &attention, &mut cache)
+            let mut cache = KvCache::disabled(network.num_layers());
+            network.forward_block(layer, row.hidden_states.clone(), &attention, &mut cache)
         };
         self.rows.iter().map(output).collect()
     }
 
-    /// Puts the rows behind this block.
-    fn advance(&mut self, block: &GlmBlock) {
-        let outputs = self.outputs(block);
+    /// Puts the rows behind block `layer`.
+    fn advance(&mut self, network: &Network, layer: usize) {
+        let outputs = self.outputs(network, layer);
         for (row, output) in self.rows.iter_mut().zip(outputs) {
             row.hidden_states = output;
         }
@@ -144,41 +139,31 @@ impl Calibration {
 /// The four matrices of one block; with a calibration all of them from the inputs that they have while the block still
 /// is as it was.
 fn quantize_block(
-    index: usize,
-    block: &mut GlmBlock,
+    network: &mut Network,
+    layer: usize,
     precision: Precision,
     calibration: Option<&mut Calibration>,
 ) -> Result<()> {
     let mut observed = [const { None }; 4];
     if let Some(calibration) = &calibration {
-        observed = linears(block).map(|(_, linear)| observe(linear));
-        calibration.outputs(block);
-        for (_, linear) in linears(block) {
+        observed = network
+            .linears_mut(layer)
+            .map(|(_, linear)| observe(linear));
+        calibration.outputs(network, layer);
+        for (_, linear) in network.linears_mut(layer) {
             stop_observing(linear);
         }
     }
-    for ((name, linear), observed) in linears(block).into_iter().zip(observed) {
-        let name = format!("layers.{index}.{name}");
+    for ((name, linear), observed) in network.linears_mut(layer).into_iter().zip(observed) {
+        let name = format!("layers.{layer}.{name}");
         let hessian = observed.map(take).transpose();
         let hessian = hessian.map_err(|source| failed(&name, source))?;
         quantize_linear(&name, linear, precision, hessian.as_ref())?;
     }
     if let Some(calibration) = calibration {
-        calibration.advance(block);
+        calibration.advance(network, layer);
     }
     Ok(())
-}
-
-fn linears(block: &mut GlmBlock) -> [(&'static str, &mut GlmLinear); 4] {
-    [
-        (
-            "attention.query_key_value",
-            &mut block.attention.query_key_value,
-        ),
-        ("attention.dense", &mut block.attention.dense),
-        ("mlp.dense_h_to_4h", &mut block.mlp.dense_h_to_4h),
-        ("mlp.dense_4h_to_h", &mut block.mlp.dense_4h_to_h),
-    ]
 }
 
 /// The second moments of a layer's inputs, or why they could not be taken.

@@ -128,15 +128,16 @@ fn code_deviation(bits: Bits) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{chatglm::Stage, config::ModelConfig};
+    use crate::{config::ModelConfig, layers::Stage};
 
     fn config() -> ChatGlmConfig {
         let json = r#"{"model_type": "chatglm", "vocab_size": 512, "hidden_size": 128, "num_layers": 28,
             "num_attention_heads": 4, "bos_token_id": 500, "eos_token_id": 501, "mask_token_id": 502,
             "gmask_token_id": 503, "pad_token_id": 3}"#;
-        let ModelConfig::ChatGlm(config) =
-            ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
-        config
+        match ModelConfig::from_json("config.json", json.as_bytes()).unwrap() {
+            ModelConfig::ChatGlm(config) => config,
+            ModelConfig::ChatGlm2(config) => panic!("another family: {config:?}"),
+        }
     }
 
     fn deviation(values: &Tensor<3>) -> f32 {

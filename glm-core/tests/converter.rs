@@ -24,21 +24,27 @@ const INT8: Target = Target::Official(Bits::Eight);
 const INT4: Target = Target::Official(Bits::Four);
 
 /// Checkpoints by what their layers hold.
-const FLOAT: [&str; 4] = [
+const FLOAT: [&str; 6] = [
     "chatglm-6b-tiny",
     "chatglm-6b-tiny-no2d",
     "chatglm-6b-tiny-legacy",
     "ggml/chatglm-6b-tiny.f16.bin",
+    "chatglm2-tiny-mha",
+    "ggml/chatglm2-tiny.f16.bin",
 ];
-const CODES: [(&str, Bits); 3] = [
+const CODES: [(&str, Bits); 5] = [
     ("chatglm-6b-tiny-int8", Bits::Eight),
     ("chatglm-6b-tiny-int4", Bits::Four),
     ("chatglm-6b-tiny-int4-qe", Bits::Four),
+    ("chatglm2-tiny-int8", Bits::Eight),
+    ("chatglm2-tiny-int4", Bits::Four),
 ];
-const BLOCKS: [(&str, &str); 3] = [
+const BLOCKS: [(&str, &str); 5] = [
     ("ggml/chatglm-6b-tiny.q4_0.bin", "int4-g32"),
     ("ggml/chatglm-6b-tiny.q4_0-version1.bin", "int4-g32"),
     ("ggml/chatglm-6b-tiny.q8_0.bin", "int8-g32"),
+    ("ggml/chatglm2-tiny.q4_0.bin", "int4-g32"),
+    ("ggml/chatglm2-tiny.q8_0.bin", "int8-g32"),
 ];
 
 fn golden(case: &str) -> PathBuf {
@@ -60,11 +66,11 @@ fn prepacked(layers: &str) -> Target {
 
 /// Logits and greedy tokens show any difference; the ids are in every vocabulary here.
 fn logits(model: &Model) -> Vec<f32> {
-    let ModelConfig::ChatGlm(config) = model.config() else {
-        panic!("another family")
-    };
-    let [gmask, sop] = [config.gmask_token_id, config.bos_token_id].map(|id| id as u32);
-    let (logits, _) = model.prefill(&[&[18, 284, 207, gmask, sop]]).unwrap();
+    let mut prompt = vec![18, 284, 207];
+    if let ModelConfig::ChatGlm(config) = model.config() {
+        prompt.extend([config.gmask_token_id as u32, config.bos_token_id as u32]);
+    }
+    let (logits, _) = model.prefill(&[&prompt]).unwrap();
     logits.into_data().try_to_vec().unwrap()
 }
 
@@ -199,13 +205,14 @@ fn a_dequantised_folder_holds_the_weights_rounded_to_halves() {
         let folder = output.convert(golden(source), Target::Safetensors, "f16");
         let files = CheckpointFiles::open(&folder).unwrap();
         assert!(files.tensors().all(|info| info.dtype == WeightDType::F16));
-        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&folder).unwrap() else {
-            panic!("another family")
-        };
-        assert_eq!(config.quantization_bit, None);
-        assert!(!config.quantization_embeddings);
+        let config = ModelConfig::from_dir(&folder).unwrap();
+        assert_eq!(config.quantization_bit(), None);
+        assert!(!config.quantization_embeddings());
 
-        let name = "transformer.layers.1.mlp.dense_4h_to_h.weight";
+        let name = match config {
+            ModelConfig::ChatGlm(_) => "transformer.layers.1.mlp.dense_4h_to_h.weight",
+            _ => "transformer.encoder.layers.1.mlp.dense_4h_to_h.weight",
+        };
         let found = halves(&files.read(name).unwrap());
         assert_eq!(found, weights(source, name), "{source}");
         // The way through a prepacked file is the same one.

@@ -126,7 +126,7 @@ fn nan_in_the_weights_is_reported_with_the_layer() {
 fn other_models_are_named_and_not_tried() {
     for (key, value) in [
         ("model_type", Value::from("llama")),
-        ("multi_query_attention", Value::from(true)),
+        ("eva_config", Value::from(true)),
         ("pre_seq_len", Value::from(8)),
     ] {
         let folder = bent("chatglm-6b-tiny", |_, config| {

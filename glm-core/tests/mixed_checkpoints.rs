@@ -148,6 +148,25 @@ fn every_mix_has_an_error_of_its_own() {
             "tokenizer.model",
         ),
         (
+            Mix::ChatGlmTokenizer,
+            {
+                let folder = bent("chatglm2-tiny", |_, _| {});
+                std::fs::write(folder.path().join("ice_text.model"), &second_tokenizer).unwrap();
+                folder
+            },
+            "ice_text.model",
+        ),
+        (
+            Mix::ChatGlmWeights,
+            bent("chatglm2-tiny", |tensors, _| {
+                let name = "transformer.layers.0.attention.query_key_value.weight";
+                let embedding = tensors.remove("transformer.embedding.word_embeddings.weight");
+                tensors.clear();
+                tensors.insert(name.to_owned(), embedding.unwrap());
+            }),
+            weights,
+        ),
+        (
             Mix::FloatWeights,
             bent(float, |_, config| {
                 config.insert("quantization_bit".to_owned(), 4.into());

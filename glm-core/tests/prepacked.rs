@@ -12,9 +12,10 @@ use std::{
 use glm_core::{
     Error, LoadOptions, Model,
     checkpoint::{CACHE_DIR_VARIABLE, LoadStage, Precision, save_prepacked},
+    config::ModelConfig,
 };
 
-const CASES: [(&str, &[&str]); 4] = [
+const CASES: [(&str, &[&str]); 7] = [
     (
         "chatglm-6b-tiny",
         &[
@@ -25,6 +26,9 @@ const CASES: [(&str, &[&str]); 4] = [
     ("chatglm-6b-tiny-no2d", &["stored", "int4", "int8-row"]),
     ("chatglm-6b-tiny-int8", &["stored", "int8"]),
     ("chatglm-6b-tiny-int4", &["stored", "int4-row"]),
+    ("chatglm2-tiny", &["stored", "int4", "int8-row"]),
+    ("chatglm2-tiny-int4", &["stored", "int4-row"]),
+    ("codegeex2-tiny", &["stored", "int4"]),
 ];
 
 fn golden(case: &str) -> PathBuf {
@@ -38,7 +42,11 @@ fn precision(name: &str) -> Precision {
 }
 
 fn logits(model: &Model) -> Vec<f32> {
-    let (logits, _) = model.prefill(&[&[318, 584, 207, 604, 621, 624]]).unwrap();
+    let prompt: &[u32] = match model.config() {
+        ModelConfig::ChatGlm(_) => &[318, 584, 207, 604, 621, 624],
+        _ => &[318, 184, 207],
+    };
+    let (logits, _) = model.prefill(&[prompt]).unwrap();
     logits.into_data().try_to_vec().unwrap()
 }
 

@@ -65,10 +65,37 @@ impl<T: Clone> Array<T> {
         self
     }
 
+    /// These rows of a matrix; `None` for another number of axes, and outside the matrix.
+    pub(crate) fn rows(&self, rows: &[usize]) -> Option<Self> {
+        let &[_, width] = self.shape.as_slice() else {
+            return None;
+        };
+        let mut values = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            values.extend_from_slice(self.values.get(row * width..(row + 1) * width)?);
+        }
+        Some(Self {
+            shape: vec![rows.len(), width],
+            values,
+        })
+    }
+
     /// The same values without an outermost axis of length one, where there is one.
     pub(crate) fn without_batch(mut self) -> Self {
         if self.shape.first() == Some(&1) {
             self.shape.remove(0);
+        }
+        self
+    }
+
+    /// The same values with only so many axes, as far as those before the last one are of length one.
+    pub(crate) fn with_axes(mut self, axes: usize) -> Self {
+        while self.shape.len() > axes {
+            let before_last = self.shape.len().saturating_sub(2);
+            if self.shape.get(before_last) != Some(&1) {
+                break;
+            }
+            self.shape.remove(before_last);
         }
         self
     }

@@ -5,7 +5,7 @@ use glm_core::{
     Model, TokenId,
     generate::{GenerationOptions, Sampler},
     model::PaddingSide,
-    prefix_lm::PrefixLm,
+    row_layout::RowLayout,
 };
 
 use crate::{
@@ -48,19 +48,8 @@ pub(crate) fn check_incremental(
     };
     if expected.has(&format!("{prefix}position_ids")) {
         let wanted = expected.integers(&format!("{prefix}position_ids"))?;
-        let one_kind = wanted.shape.len() == 1;
-        let found = row.position_ids.clone();
-        record(
-            "position_ids",
-            equal(
-                &if one_kind {
-                    found.without_batch()
-                } else {
-                    found
-                },
-                &wanted,
-            ),
-        );
+        let found = row.position_ids.clone().with_axes(wanted.shape.len());
+        record("position_ids", equal(&found, &wanted));
     }
     record("tokens", equal(&Array::vector(row.tokens.clone()), &tokens));
     let wanted = expected.floats(&format!("{prefix}logits"))?;
@@ -109,7 +98,10 @@ pub(crate) fn check_batch_incremental(
         };
         if let Some(positions) = &positions {
             let outcome = match positions.get(row, 0) {
-                Some(wanted) => equal(&found.position_ids, &wanted),
+                Some(wanted) => {
+                    let found = found.position_ids.clone();
+                    equal(&found.with_axes(wanted.shape.len()), &wanted)
+                }
                 None => missing_row(row, positions),
             };
             record("position_ids", outcome);
@@ -127,6 +119,22 @@ pub(crate) fn check_batch_incremental(
         };
         record("logits", outcome);
     }
+    Ok(())
+}
+
+/// `continue.*`: several tokens at once behind those of an earlier pass.
+pub(crate) fn check_continuation(
+    model: &Model,
+    expected: &Expected,
+    recorder: &mut Recorder<'_>,
+) -> Result<()> {
+    let (first, [_]) = expected.token_ids("continue.first_ids")?;
+    let (second, [_]) = expected.token_ids("continue.second_ids")?;
+    let (_, mut state) = model.prefill(&[&first.values])?;
+    let found = floats(model.extend(&mut state, &second.values)?)?;
+    let wanted = expected.floats("continue.logits")?;
+    let outcome = close(&found, &wanted, recorder.activations);
+    recorder.record("continue.logits", "continue.logits", outcome);
     Ok(())
 }
 
@@ -177,7 +185,7 @@ fn decode(model: &Model, rows: &[&[TokenId]], tokens: &[Vec<TokenId>]) -> Result
 }
 
 /// Positions of the last prompt token and of the tokens decoded after it: `[kinds, steps]`.
-fn decode_positions(layout: &PrefixLm, prompt: usize, steps: usize) -> Array<i64> {
+fn decode_positions(layout: &RowLayout, prompt: usize, steps: usize) -> Array<i64> {
     let mut kinds: Vec<Vec<i64>> = layout
         .position_ids(prompt)
         .iter()
@@ -206,7 +214,7 @@ fn decode_positions(layout: &PrefixLm, prompt: usize, steps: usize) -> Array<i64
 /// The logits of cached decoding, from one pass over prompt and tokens without a cache: `[steps, vocab_size]`.
 ///
 /// The official code may decode with other positions than it reads a whole text with (see
-/// [`PrefixLm::decode_position_ids`]); the pass takes those of decoding, since it is the cache that is checked here.
+/// [`RowLayout::decode_position_ids`]); the pass takes those of decoding, since it is the cache that is checked here.
 fn recompute(model: &Model, prompt: &[TokenId], tokens: &[TokenId]) -> Result<Array<f32>> {
     let fed = tokens.len().saturating_sub(1);
     let ids: Vec<TokenId> = prompt

@@ -2,7 +2,6 @@
 
 use glm_core::{
     Model, TokenId,
-    config::ModelConfig,
     generate::{FinishReason, GenerationOptions, Generator, Sampler},
 };
 use serde::Deserialize;
@@ -112,15 +111,12 @@ fn pad_lengths(expected: &Expected, case: &Case, arguments: &Arguments) -> Resul
 impl Arguments {
     /// Reads the keyword arguments; a sentence when one asks for what greedy decoding here does not do.
     fn read(kwargs: &Map<String, Value>, model: &Model) -> std::result::Result<Self, String> {
-        let ModelConfig::ChatGlm(config) = model.config() else {
-            return Err("the model is of another family".to_owned());
-        };
         let mut arguments = Self {
             max_new_tokens: None,
             max_length: DEFAULT_MAX_LENGTH,
             repetition_penalty: 1.0,
             eos_token_ids: vec![model.eos_token_id()],
-            pad_token_id: config.pad_token_id as TokenId,
+            pad_token_id: model.config().pad_token_id() as TokenId,
             longest: usize::MAX,
         };
         for (key, value) in kwargs {

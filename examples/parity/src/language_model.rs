@@ -2,14 +2,14 @@
 
 use glm_core::{
     Model, TokenId,
-    chatglm::Stage,
+    layers::Stage,
     model::{ModelInput, PaddingSide},
 };
 use serde::Deserialize;
 
 use crate::{
     array::{Array, booleans, floats, integers},
-    cached_decoding::{check_batch_incremental, check_incremental},
+    cached_decoding::{check_batch_incremental, check_continuation, check_incremental},
     check::{Outcome, Recorder, Tolerance, close, equal},
     error::Result,
     expected::Expected,
@@ -71,6 +71,10 @@ pub(crate) fn check(model: &Model, expected: &Expected, recorder: &mut Recorder<
         let result = check_batch(model, expected, recorder);
         recorder.record_refusal("batch", result)?;
     }
+    if expected.has("continue.logits") {
+        let result = check_continuation(model, expected, recorder);
+        recorder.record_refusal("continue", result)?;
+    }
     Ok(())
 }
 
@@ -108,14 +112,9 @@ fn check_single(
     for (suffix, found) in [("position_ids", &positions), ("attention_mask", &mask)] {
         let tensor = format!("{prefix}{suffix}");
         if expected.has(&tensor) {
-            // One prompt: the official tensors have no batch axis, and one of positions no axis for their kind.
+            // One prompt: the official tensors have no batch axis, and one kind of positions has no axis for it.
             let wanted = expected.integers(&tensor)?;
-            let found = found.clone().without_batch();
-            let found = if wanted.shape.len() == 1 {
-                found.without_batch()
-            } else {
-                found
-            };
+            let found = found.clone().without_batch().with_axes(wanted.shape.len());
             recorder.record(format!("{tensor}{name}"), suffix, equal(&found, &wanted));
         }
     }
@@ -130,10 +129,8 @@ fn check_single(
         let tensor = format!("{prefix}{stage}");
         if expected.has(&tensor) {
             let wanted = expected.floats(&tensor)?;
-            let mut found = floats(found.clone())?.without_batch();
-            if stage == "logits" {
-                found = expected.recorded_logits(found, &wanted)?;
-            }
+            let found = floats(found.clone())?.without_batch();
+            let found = recorded(expected, &prefix, stage, found, &wanted)?;
             let outcome = close(&found, &wanted, recorder.activations);
             recorder.record(format!("{tensor}{name}"), stage, outcome);
         }
@@ -150,6 +147,31 @@ fn check_single(
         }
     }
     Ok(())
+}
+
+/// What `expected.safetensors` holds of a stage: all of it, or of a long prompt the rows that `logits_rows` lists and the
+/// last rows of everything before.
+fn recorded(
+    expected: &Expected,
+    prefix: &str,
+    stage: &str,
+    found: Array<f32>,
+    wanted: &Array<f32>,
+) -> Result<Array<f32>> {
+    let tensor = format!("{prefix}logits_rows");
+    if !expected.has(&tensor) {
+        return match stage {
+            "logits" => expected.recorded_logits(found, wanted),
+            _ => Ok(found),
+        };
+    }
+    if stage != "logits" {
+        return Ok(found.last_rows(wanted.shape.first().copied().unwrap_or(0)));
+    }
+    let (rows, [_]) = expected.token_ids(&tensor)?;
+    let rows: Vec<usize> = rows.values.iter().map(|&row| row as usize).collect();
+    let found = found.rows(&rows);
+    found.ok_or_else(|| expected.wrong_tensor(&tensor, "rows of the logits", "others"))
 }
 
 /// `last_top10_*` and `last_logsumexp` of `single`: the whole vocabulary behind the prompt.
@@ -218,8 +240,13 @@ fn check_batch(model: &Model, expected: &Expected, recorder: &mut Recorder<'_>) 
     ] {
         let tensor = format!("batch.{suffix}");
         if expected.has(&tensor) {
-            let outcome = equal(found, &expected.integers(&tensor)?);
-            recorder.record(tensor, format!("batch.{suffix}"), outcome);
+            let wanted = expected.integers(&tensor)?;
+            let found = match suffix {
+                // That of a causal model has one number for each token: 1 where it is seen.
+                "attention_mask" if wanted.shape.len() == 2 => seen_tokens(&pad_lengths, len),
+                _ => found.clone().with_axes(wanted.shape.len()),
+            };
+            recorder.record(tensor, format!("batch.{suffix}"), equal(&found, &wanted));
         }
     }
     if expected.has("batch.logits") {
@@ -286,6 +313,15 @@ fn positions_and_mask(input: &ModelInput) -> Result<(Array<i64>, Array<i64>)> {
         },
     };
     Ok((integers(input.position_ids.clone())?, mask))
+}
+
+/// 1 for every token of a left-padded batch, 0 for padding: `[batch, len]`.
+fn seen_tokens(pad_lengths: &[usize], len: usize) -> Array<i64> {
+    let row = |&pads: &usize| (0..len).map(move |index| i64::from(index >= pads));
+    Array {
+        shape: vec![pad_lengths.len(), len],
+        values: pad_lengths.iter().flat_map(row).collect(),
+    }
 }
 
 fn stage_name(stage: Stage) -> String {

@@ -152,12 +152,6 @@ fn check_checkpoint(
     expected: &Expected,
     recorder: &mut Recorder<'_>,
 ) -> Result<()> {
-    let ModelConfig::ChatGlm(config) = config else {
-        return Err(Error::NotSupported {
-            path: dir.to_path_buf(),
-            found: "is a checkpoint of another model family than ChatGLM-6B".to_owned(),
-        });
-    };
     let device = options.device.open().map_err(glm_core::Error::from)?;
     let formats = match options.format {
         Some(format) => vec![format],

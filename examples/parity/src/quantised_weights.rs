@@ -2,7 +2,7 @@
 
 use glm_core::{
     checkpoint::{CheckpointFiles, TensorInfo},
-    config::{ChatGlmConfig, QuantizationBit},
+    config::{ModelConfig, QuantizationBit},
 };
 use glm_quant::{Int4Matrix, Int8Matrix, half::f16};
 use serde::Deserialize;
@@ -73,11 +73,11 @@ impl Matrix {
 /// `dequant_f32.NAME` and `dequant_f16.NAME` of a quantised checkpoint.
 pub(crate) fn check_checkpoint(
     files: &CheckpointFiles,
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     expected: &Expected,
     recorder: &mut Recorder<'_>,
 ) -> Result<()> {
-    let Some(bits) = config.quantization_bit else {
+    let Some(bits) = config.quantization_bit() else {
         return Ok(());
     };
     for kind in ["dequant_f32", "dequant_f16"] {

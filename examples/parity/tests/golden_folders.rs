@@ -101,6 +101,39 @@ fn quantised_checkpoints() {
 }
 
 #[test]
+fn chatglm2_6b() {
+    let report = check_all("glm-core/tests/golden/chatglm2-tiny", 137);
+    // Five prompts in two weight formats.
+    for quantity in ["embed", "layer.0", "layer.2", "logits"] {
+        assert_eq!(count(&report, quantity), 10, "{quantity}");
+    }
+    // A second turn behind the cache of the first, a row alone and in a batch.
+    for (quantity, checks) in [
+        ("continue.logits", 2),
+        ("batch.logits", 6),
+        ("batch.incremental.tokens", 6),
+        ("batch.attention_mask", 2),
+        ("incremental.cached against recomputed", 6),
+    ] {
+        assert_eq!(count(&report, quantity), checks, "{quantity}");
+    }
+    for folder in ["chatglm2-tiny-int8", "chatglm2-tiny-int4"] {
+        let report = check_all(&format!("glm-core/tests/golden/{folder}"), 33);
+        assert_eq!(count(&report, "dequant_f32"), 4, "{folder}");
+    }
+}
+
+#[test]
+fn keys_for_each_head_and_a_residual_behind_the_norm() {
+    check_all("glm-core/tests/golden/chatglm2-tiny-mha", 97);
+}
+
+#[test]
+fn codegeex2_6b() {
+    check_all("glm-core/tests/golden/codegeex2-tiny", 97);
+}
+
+#[test]
 fn quantised_embeddings() {
     let report = check_all("glm-core/tests/golden/chatglm-6b-tiny-int4-qe", 53);
     assert_eq!(
@@ -133,13 +166,22 @@ fn the_quantiser() {
 
 #[test]
 fn the_fast_way_stays_within_its_bound() {
-    for name in ["", "-28layers", "-int8", "-int4"] {
+    for name in [
+        "chatglm-6b-tiny",
+        "chatglm-6b-tiny-28layers",
+        "chatglm-6b-tiny-int8",
+        "chatglm-6b-tiny-int4",
+        "chatglm2-tiny",
+        "chatglm2-tiny-int8",
+        "chatglm2-tiny-int4",
+        "codegeex2-tiny",
+    ] {
         let options = Options {
             fast: true,
             ..Options::default()
         };
         let report = check_folder(
-            golden(&format!("glm-core/tests/golden/chatglm-6b-tiny{name}")),
+            golden(&format!("glm-core/tests/golden/{name}")),
             &options,
             |_| {},
         )

@@ -87,11 +87,11 @@ fn one_when_a_check_fails() {
 
 #[test]
 fn two_and_a_sentence_when_a_folder_cannot_be_compared() {
-    let chatglm2 = r#"{"model_type": "chatglm", "multi_query_attention": true}"#;
+    let visualglm = r#"{"model_type": "chatglm", "eva_config": {}}"#;
     let cases = [
         (folder(&[]), "has no expected.json"),
         (
-            folder(&[("expected.json", "{}"), ("config.json", chatglm2)]),
+            folder(&[("expected.json", "{}"), ("config.json", visualglm)]),
             "error: not supported yet: ",
         ),
         (

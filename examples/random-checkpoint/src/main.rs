@@ -31,14 +31,14 @@ const CHATGLM_6B: &str = include_str!("../chatglm-6b.json");
 /// Standard deviation of the weights.
 const STD: f32 = 0.02;
 
-/// Write a ChatGLM-6B checkpoint with random weights in the official layout.
+/// Write a checkpoint of ChatGLM-6B or ChatGLM2-6B with random weights in the official layout.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
     /// Folder to write; made when missing
     #[arg(long)]
     out: PathBuf,
-    /// config.json of another size (default: the published ChatGLM-6B)
+    /// config.json of another size or family (default: the published ChatGLM-6B)
     #[arg(long)]
     config: Option<PathBuf>,
     /// Largest shard in bytes
@@ -67,9 +67,7 @@ fn write(cli: &Cli) -> Result<(), Box<dyn Error>> {
             path.as_path(),
         ),
     };
-    let ModelConfig::ChatGlm(config) = ModelConfig::from_json(path, json.as_bytes())? else {
-        return Err("only ChatGLM-6B can be written so far".into());
-    };
+    let config = ModelConfig::from_json(path, json.as_bytes())?;
     let tensors = expected_tensors(&config);
     let shards = shards(&tensors, cli.shard_bytes);
     fs::create_dir_all(&cli.out)?;

@@ -23,6 +23,7 @@ use glm_core::{
     config::{ChatGlmConfig, ModelConfig},
     kv_cache::KvCache,
     model::{Model, PaddingSide},
+    network::Network,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ use crate::{
     Result, TrainArgs,
     dataset::{Draws, Row, batches, read_pairs, rows},
 };
+
+/// Said of a checkpoint that cannot be trained here.
+const OTHER_FAMILY: &str = "the demonstration model is a ChatGLM-6B";
 
 /// Steps between two lines of progress where there is no terminal for a bar.
 const LOG_EVERY: usize = 100;
@@ -64,7 +68,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         glm_core::set_cpu_threads(threads)?;
     }
     let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&args.folders.model)? else {
-        return Err("the demonstration model is a ChatGLM-6B".into());
+        return Err(OTHER_FAMILY.into());
     };
     let tokenizer = GlmTokenizer::from_dir(&args.folders.model)?;
     let pairs = read_pairs(&args.folders.data.join("train.jsonl"))?;
@@ -179,10 +183,11 @@ impl Run {
     ) -> Result<Self> {
         let mut network = ChatGlm::random(config, device);
         if args.from_model {
-            let weights = glm_core::load(&args.folders.model)?
-                .network()
-                .clone()
-                .into_record();
+            let model = glm_core::load(&args.folders.model)?;
+            let Network::ChatGlm(weights) = model.network() else {
+                return Err(OTHER_FAMILY.into());
+            };
+            let weights = weights.clone().into_record();
             // From f16 as stored to the f32 of the random weights: a step is too small for f16.
             network = network.load_record(weights.cast_to_module_dtype());
         }

@@ -19,6 +19,7 @@ mod packed;
 pub mod pool;
 mod rotary;
 mod scaled_add;
+mod swiglu;
 
 pub use attention::{Span, attention, attention_at};
 pub use cache_slice::{CacheSlice, CacheSliceMut};
@@ -31,3 +32,4 @@ pub use packed::{
 };
 pub use rotary::{HeadOffsets, QkvLayout, RotaryPairs, Step, rotary_append, rotary_append_at};
 pub use scaled_add::{scaled_add, scaled_add_at};
+pub use swiglu::{swiglu, swiglu_at};

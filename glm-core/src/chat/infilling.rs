@@ -6,6 +6,7 @@ use super::{
     answer_text::TextGenerator, conversation::ChatOptions, process_response::is_python_space,
 };
 use crate::{
+    config::ModelConfig,
     error::{Error, Result},
     generate::{CancelToken, FinishReason, GenerationOptions, row_seed},
     model::Model,
@@ -65,7 +66,7 @@ impl Model {
     /// The limits of `options` hold for every blank anew, and each draws from a seed of its own, as the rows of a batch.
     ///
     /// # Errors
-    /// [`Error::Prompt`] for a text without a blank; [`Error::OtherTokenizer`], [`Error::InvalidOption`] and
+    /// [`Error::Prompt`] for a text without a blank and for a ChatGLM2-6B; [`Error::OtherTokenizer`], [`Error::InvalidOption`] and
     /// [`Error::PromptTooLong`], the last also from the iterator when a text becomes too long while it is filled.
     pub fn stream_infill<'model>(
         &'model self,
@@ -77,11 +78,17 @@ impl Model {
         let generation = self.within_its_length(&options.generation);
         generation.validate()?;
         let text = BlankedText::new(text, &tokenizer.special_tokens().masks());
-        if text.blanks.is_empty() {
-            return Err(Error::Prompt {
-                expected: "[MASK], [gMASK] or [sMASK] in the text, a blank to fill".to_owned(),
+        let refuse = |expected: &str| {
+            Err(Error::Prompt {
+                expected: expected.to_owned(),
                 tokens: tokenizer.encode(&text.texts.concat()).len(),
-            });
+            })
+        };
+        if let ModelConfig::ChatGlm2(_) = self.config() {
+            return refuse("ChatGLM-6B: its successors have not learned to fill blanks");
+        }
+        if text.blanks.is_empty() {
+            return refuse("[MASK], [gMASK] or [sMASK] in the text, a blank to fill");
         }
         let mut infilling = StreamedInfilling {
             model: self,
@@ -144,7 +151,7 @@ impl StreamedInfilling<'_> {
     fn begin_piece(&mut self) -> Result<()> {
         let (prompt, places) = self.text.prompt(&self.tokenizer);
         let blank = self.model.layouts(&[&prompt])?[0].mask_position();
-        let place = places.iter().position(|&at| at == blank);
+        let place = places.iter().position(|&at| Some(at) == blank);
         let seed = self.seed.map(|seed| row_seed(seed, self.pieces.len()));
         let generation = GenerationOptions {
             seed: seed.or(self.options.generation.seed),

@@ -8,16 +8,16 @@ use crate::{
     checkpoint::{
         files::{CheckpointFiles, TensorInfo, WeightDType},
         names::{
-            ExpectedTensor, LM_HEAD, LayerNames, Role, WORD_EMBEDDINGS, expected_tensors,
+            CHATGLM, CHATGLM2, ExpectedTensor, Names, Role, expected_tensors, is_head,
             is_recomputed,
         },
     },
-    config::{ChatGlmConfig, FIRST_GENERATION, QuantizationBit, SECOND_GENERATION},
+    config::{FIRST_GENERATION, ModelConfig, QuantizationBit, SECOND_GENERATION},
     error::{Error, Mix, Result},
 };
 
 /// `Ok` when every tensor of `config` is there in a shape and type that can be used, and no other.
-pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
+pub(super) fn check_tensors(files: &CheckpointFiles, config: &ModelConfig) -> Result<()> {
     match tensor_problems(files, config).into_iter().next() {
         None => Ok(()),
         Some(problem) => Err(problem),
@@ -26,7 +26,7 @@ pub(super) fn check_tensors(files: &CheckpointFiles, config: &ChatGlmConfig) -> 
 
 /// Everything for which [`check_tensors`] would refuse the files. Of another checkpoint than the configuration's that one
 /// thing is said, in place of its every tensor.
-pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ChatGlmConfig) -> Vec<Error> {
+pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ModelConfig) -> Vec<Error> {
     if let Err(other) = refuse_prefix(files).and_then(|()| refuse_mix(files, config)) {
         return vec![other];
     }
@@ -36,7 +36,7 @@ pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ChatGlmConfig) -
         match files.get(&tensor.name) {
             Some(info) => problems.extend(check(tensor, info).err()),
             // The official files always have it; ours and others leave out what is the embedding again.
-            None if tensor.name.starts_with(LM_HEAD) && config.tie_word_embeddings => {}
+            None if is_head(&tensor.name) && config.tie_word_embeddings() => {}
             None => problems.push(Error::MissingTensor {
                 path: files.path().to_path_buf(),
                 tensor: tensor.name.clone(),
@@ -57,7 +57,7 @@ pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ChatGlmConfig) -
 
 /// `Ok` when the tokenizer file in `dir`, if there is one, makes the ids of `config`. One that cannot be read is no
 /// matter here: it is refused where it is used.
-pub(super) fn check_tokenizer_in(dir: &Path, config: &ChatGlmConfig) -> Result<()> {
+pub(super) fn check_tokenizer_in(dir: &Path, config: &ModelConfig) -> Result<()> {
     let file = GlmTokenizer::file_in(dir);
     match file.map(|file| (TokenizerFile::look(&file), file)) {
         Some((Ok(found), file)) => check_tokenizer(&file, found.family, config),
@@ -65,12 +65,20 @@ pub(super) fn check_tokenizer_in(dir: &Path, config: &ChatGlmConfig) -> Result<(
     }
 }
 
-/// `Ok` when a tokenizer file of this family is for the model of `config`, which lies beside it.
-pub(super) fn check_tokenizer(file: &Path, family: Family, config: &ChatGlmConfig) -> Result<()> {
-    let mix = match (family, config.is_first_generation()) {
-        (Family::ChatGlm2, _) => Mix::ChatGlm2Tokenizer,
-        (Family::ChatGlm, true) => Mix::SecondTokenizer,
-        (Family::ChatGlmFirstGeneration, false) => Mix::FirstTokenizer,
+/// `Ok` when a tokenizer file of this family makes the ids of `config`, which lies beside it.
+pub(super) fn check_tokenizer(file: &Path, family: Family, config: &ModelConfig) -> Result<()> {
+    let mix = match (family, config) {
+        (Family::ChatGlm2, ModelConfig::ChatGlm2(_)) => return Ok(()),
+        (_, ModelConfig::ChatGlm2(_)) => Mix::ChatGlmTokenizer,
+        (Family::ChatGlm2, ModelConfig::ChatGlm(_)) => Mix::ChatGlm2Tokenizer,
+        (Family::ChatGlm, ModelConfig::ChatGlm(config)) if config.is_first_generation() => {
+            Mix::SecondTokenizer
+        }
+        (Family::ChatGlmFirstGeneration, ModelConfig::ChatGlm(config))
+            if !config.is_first_generation() =>
+        {
+            Mix::FirstTokenizer
+        }
         _ => return Ok(()),
     };
     Err(Error::Mixed {
@@ -97,7 +105,7 @@ fn refuse_prefix(files: &CheckpointFiles) -> Result<()> {
 }
 
 /// Weights of another checkpoint than the configuration's, by what they are rather than by a tensor's shape.
-fn refuse_mix(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
+fn refuse_mix(files: &CheckpointFiles, config: &ModelConfig) -> Result<()> {
     match find_mix(files, config) {
         None => Ok(()),
         Some((mix, info)) => Err(Error::Mixed {
@@ -111,13 +119,18 @@ fn refuse_mix(files: &CheckpointFiles, config: &ChatGlmConfig) -> Result<()> {
 /// What does not belong to `config`, and a tensor that shows it.
 fn find_mix<'files>(
     files: &'files CheckpointFiles,
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
 ) -> Option<(Mix, &'files TensorInfo)> {
-    let embedding = files.get(WORD_EMBEDDINGS);
-    if embedding.is_none()
-        && let Some(info) = holding(files, "transformer.encoder.")
-    {
-        return Some((Mix::ChatGlm2Weights, info));
+    let names = Names::of(config);
+    let embedding = files.get(names.word_embeddings);
+    if embedding.is_none() {
+        let (other, mix) = match config {
+            ModelConfig::ChatGlm(_) => (&CHATGLM2, Mix::ChatGlm2Weights),
+            ModelConfig::ChatGlm2(_) => (&CHATGLM, Mix::ChatGlmWeights),
+        };
+        if let Some(info) = holding(files, &other.layer(0).query_key_value) {
+            return Some((mix, info));
+        }
     }
     if let Some(info) = holding(files, "image_encoder.") {
         return Some((Mix::VisualGlmWeights, info));
@@ -125,36 +138,33 @@ fn find_mix<'files>(
     if let Some(info) = embedding {
         let quantized = info.dtype == WeightDType::I8;
         let mix = match info.shape.first() {
-            Some(&rows) if rows != config.vocab_size => generation_mix(rows, config),
-            _ if quantized && !config.quantization_embeddings => Some(Mix::QuantizedEmbedding),
-            _ if !quantized && config.quantization_embeddings => Some(Mix::FloatEmbedding),
+            Some(&rows) if rows != config.vocab_size() => generation_mix(rows, config),
+            _ if quantized && !config.quantization_embeddings() => Some(Mix::QuantizedEmbedding),
+            _ if !quantized && config.quantization_embeddings() => Some(Mix::FloatEmbedding),
             _ => None,
         };
         if let Some(mix) = mix {
             return Some((mix, info));
         }
     }
-    let weight = format!("{}.weight", LayerNames::new(0).query_key_value);
+    let weight = format!("{}.weight", names.layer(0).query_key_value);
     let info = files.get(&weight)?;
     let columns = info.shape.get(1).copied();
-    let mix = match (config.quantization_bit, info.dtype == WeightDType::I8) {
+    let hidden_size = config.hidden_size();
+    let mix = match (config.quantization_bit(), info.dtype == WeightDType::I8) {
         (None, true) => Mix::QuantizedWeights,
         (Some(_), false) => Mix::FloatWeights,
-        (Some(QuantizationBit::Int4), true) if columns == Some(config.hidden_size) => {
-            Mix::Int8Weights
-        }
-        (Some(QuantizationBit::Int8), true) if columns == Some(config.hidden_size / 2) => {
-            Mix::Int4Weights
-        }
+        (Some(QuantizationBit::Int4), true) if columns == Some(hidden_size) => Mix::Int8Weights,
+        (Some(QuantizationBit::Int8), true) if columns == Some(hidden_size / 2) => Mix::Int4Weights,
         _ => return None,
     };
     Some((mix, info))
 }
 
 /// An embedding of so many rows beside a configuration with another vocabulary.
-fn generation_mix(rows: usize, config: &ChatGlmConfig) -> Option<Mix> {
+fn generation_mix(rows: usize, config: &ModelConfig) -> Option<Mix> {
     let generations = [FIRST_GENERATION, SECOND_GENERATION].map(|ids| ids.vocab_size);
-    match (rows, config.vocab_size) {
+    match (rows, config.vocab_size()) {
         (rows, vocab) if [rows, vocab] == generations => Some(Mix::FirstWeights),
         (rows, vocab) if [vocab, rows] == generations => Some(Mix::SecondWeights),
         _ => None,

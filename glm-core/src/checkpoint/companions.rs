@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use glm_tokenizer::GlmTokenizer;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -13,20 +14,20 @@ use crate::{
         atomic_file::write_whole,
         source::{Source, folder_of},
     },
-    config::{ChatGlmConfig, MAX_CONFIG_BYTES, ModelConfig},
+    config::{MAX_CONFIG_BYTES, ModelConfig},
     error::{Error, Result},
 };
 
-/// The tokenizer's model.
-const TOKENIZER: &str = "ice_text.model";
-/// Files that belong to the tokenizer and to generating.
-const FILES: [&str; 3] = [TOKENIZER, "tokenizer_config.json", "generation_config.json"];
+/// Files that belong to the tokenizer and to generating, beside the tokenizer's model.
+const FILES: [&str; 2] = ["tokenizer_config.json", "generation_config.json"];
 /// Largest of them that is copied, in bytes. The tokenizer of ChatGLM-6B has 2.7 MB.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The files beside the weights of a source, by their names.
 pub(super) struct Companions {
     files: Vec<(&'static str, Vec<u8>)>,
+    /// The name of the tokenizer's model.
+    tokenizer: &'static str,
     /// The keys of `config.json`, also those that mean nothing here.
     config: Map<String, Value>,
 }
@@ -39,19 +40,20 @@ impl Companions {
     pub(super) fn of(source: &Source) -> Result<Self> {
         let mut companions = Self {
             files: Vec::new(),
+            tokenizer: tokenizer_name(source.config()),
             config: Map::new(),
         };
         let folder = match source {
             Source::Checkpoint { files, .. } => match files.embedded_tokenizer()? {
                 Some(tokenizer) => {
-                    companions.files.push((TOKENIZER, tokenizer));
+                    companions.files.push((companions.tokenizer, tokenizer));
                     return Ok(companions);
                 }
                 None => files.path(),
             },
             Source::Prepacked(file) => folder_of(file.path()),
         };
-        for name in FILES {
+        for name in [companions.tokenizer].into_iter().chain(FILES) {
             if let Some(content) = read(&folder.join(name), MAX_BYTES)? {
                 companions.files.push((name, content));
             }
@@ -70,9 +72,9 @@ impl Companions {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`].
-    pub(super) fn write(mut self, dir: &Path, config: &ChatGlmConfig) -> Result<Vec<PathBuf>> {
+    pub(super) fn write(mut self, dir: &Path, config: &ModelConfig) -> Result<Vec<PathBuf>> {
         let path = dir.join("config.json");
-        let ours = ModelConfig::ChatGlm(config.clone()).to_json()?;
+        let ours = config.to_json()?;
         let ours: Map<String, Value> =
             serde_json::from_str(&ours).map_err(|error| Error::malformed(&path, error))?;
         self.config.extend(ours);
@@ -94,7 +96,7 @@ impl Companions {
     /// # Errors
     /// [`Error::Exists`]; those of reading it.
     pub(super) fn check_tokenizer(&self, file: &Path) -> Result<()> {
-        let path = folder_of(file).join(TOKENIZER);
+        let path = folder_of(file).join(self.tokenizer);
         match (self.tokenizer(), read(&path, MAX_BYTES)?) {
             (Some(ours), Some(theirs)) if theirs != ours => Err(Error::Exists { path }),
             _ => Ok(()),
@@ -106,7 +108,7 @@ impl Companions {
     /// # Errors
     /// As [`Companions::write`].
     pub(super) fn write_tokenizer(&self, file: &Path) -> Result<Option<PathBuf>> {
-        let path = folder_of(file).join(TOKENIZER);
+        let path = folder_of(file).join(self.tokenizer);
         match self.tokenizer() {
             Some(tokenizer) if !path.exists() => write_whole(&path, tokenizer).map(|()| Some(path)),
             _ => Ok(None),
@@ -114,8 +116,17 @@ impl Companions {
     }
 
     fn tokenizer(&self) -> Option<&[u8]> {
-        let tokenizer = self.files.iter().find(|(name, _)| *name == TOKENIZER);
+        let tokenizer = self.files.iter().find(|(name, _)| *name == self.tokenizer);
         tokenizer.map(|(_, content)| content.as_slice())
+    }
+}
+
+/// The name under which the official code looks for the tokenizer's model.
+pub(super) fn tokenizer_name(config: &ModelConfig) -> &'static str {
+    let [chatglm, chatglm2] = GlmTokenizer::FILE_NAMES;
+    match config {
+        ModelConfig::ChatGlm(_) => chatglm,
+        ModelConfig::ChatGlm2(_) => chatglm2,
     }
 }
 

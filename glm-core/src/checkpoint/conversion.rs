@@ -12,13 +12,13 @@ use crate::{
     checkpoint::{
         check::{check_tensors, wrong_type},
         files::{CheckpointFiles, TensorInfo, WeightDType},
-        names::{ExpectedTensor, LM_HEAD, Role, WORD_EMBEDDINGS, model_tensors},
+        names::{ExpectedTensor, Role, is_embedding, is_head, model_tensors},
         precision::{Form, Forms},
         prepacked::PrepackedFile,
         stored_tensor::{StoredTensor, requantize, to_halves},
         weight::Weight,
     },
-    config::ChatGlmConfig,
+    config::ModelConfig,
     error::{Error, Result},
 };
 
@@ -68,7 +68,7 @@ impl<'files> Conversion<'files> {
     /// Of names, shapes and types; see [`LoadOptions::load`](super::LoadOptions::load).
     pub(super) fn new(
         files: &'files CheckpointFiles,
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         stored: Forms,
         forms: Forms,
     ) -> Result<Self> {
@@ -121,8 +121,8 @@ impl<'files> Conversion<'files> {
 
     fn of_steps(files: Files<'files>, stored: Forms, forms: Forms, mut tensors: Vec<Step>) -> Self {
         tensors.sort_by_key(|step| match step.tensor.name.as_str() {
-            WORD_EMBEDDINGS => 0,
-            LM_HEAD => 1,
+            name if is_embedding(name) => 0,
+            name if is_head(name) => 1,
             _ => 2,
         });
         Self {
@@ -135,6 +135,11 @@ impl<'files> Conversion<'files> {
 
     pub(super) fn forms(&self) -> Forms {
         self.forms
+    }
+
+    /// Whether the files have a head, be it the embedding again.
+    pub(super) fn has_head(&self) -> bool {
+        self.tensors.iter().any(|step| is_head(&step.tensor.name))
     }
 
     /// The type that a matrix has when it stays float, or becomes so; `None` for a head that is left out.
@@ -168,7 +173,7 @@ impl<'files> Conversion<'files> {
     pub(super) fn model_bytes(&self, tied: bool) -> u64 {
         self.tensors
             .iter()
-            .filter(|step| !(tied && step.tensor.name == LM_HEAD))
+            .filter(|step| !(tied && is_head(&step.tensor.name)))
             .map(|step| self.model_bytes_of(step))
             .sum()
     }
@@ -232,7 +237,7 @@ impl<'files> Conversion<'files> {
             for (step, read) in self.tensors.iter().zip(receiver) {
                 let read = read?;
                 let mut is_copy = false;
-                if [WORD_EMBEDDINGS, LM_HEAD].contains(&step.tensor.name.as_str()) {
+                if is_embedding(&step.tensor.name) || is_head(&step.tensor.name) {
                     let digest = Some((step.stored.dtype, read.digest()));
                     is_copy = digest == embedding;
                     embedding = digest;

@@ -18,7 +18,7 @@ use crate::{
         progress::{LoadProgress, Meter},
         source::Source,
     },
-    config::ChatGlmConfig,
+    config::ModelConfig,
     error::{Error, Result},
 };
 
@@ -50,7 +50,9 @@ impl Target {
                 let layers = Precision::Quantized { bits, group };
                 let head = Some(Precision::Stored);
                 let forms = Forms::of_checkpoint(path, stored, layers, head, requantize)?;
-                let head = match forms.head == forms.layers {
+                // ChatGLM2 has no official layout for an embedding of codes.
+                let is_chatglm = matches!(source.config(), ModelConfig::ChatGlm(_));
+                let head = match is_chatglm && forms.head == forms.layers {
                     true => forms.head,
                     false => Form::Float,
                 };
@@ -181,7 +183,7 @@ impl<'a> Converter<'a> {
     fn write_prepacked(
         &mut self,
         conversion: &Conversion<'_>,
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         file: &Path,
     ) -> Result<()> {
         prepacked::write(conversion, config, file, &mut self.meter)?;
@@ -194,7 +196,7 @@ impl<'a> Converter<'a> {
     fn write_folder(
         &mut self,
         conversion: &Conversion<'_>,
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         dir: &Path,
     ) -> Result<()> {
         official::write(conversion, config, dir, &mut self.meter)?;
@@ -206,15 +208,12 @@ impl<'a> Converter<'a> {
 }
 
 /// The configuration of a prepacked file: it describes the codes of the checkpoint only as long as they are its own.
-fn prepacked_config(config: &ChatGlmConfig, stored: Forms, forms: Forms) -> ChatGlmConfig {
-    let mut config = config.clone();
-    if forms.layers != stored.layers {
-        config.quantization_bit = None;
-    }
-    if forms.head != stored.head {
-        config.quantization_embeddings = false;
-    }
-    config
+fn prepacked_config(config: &ModelConfig, stored: Forms, forms: Forms) -> ModelConfig {
+    let bit = config
+        .quantization_bit()
+        .filter(|_| forms.layers == stored.layers);
+    let embeddings = config.quantization_embeddings() && forms.head == stored.head;
+    config.clone().with_quantization(bit, embeddings)
 }
 
 #[cfg(test)]

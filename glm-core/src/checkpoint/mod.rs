@@ -29,11 +29,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
-use crate::{
-    config::{ChatGlmConfig, ModelConfig},
-    error::Result,
-    model::Model,
-};
+use crate::{config::ModelConfig, error::Result, model::Model};
 
 pub use cache::{CACHE_DIR_VARIABLE, default_cache_dir};
 pub use companions::refuse_overwrite;
@@ -205,8 +201,7 @@ impl<'a> LoadOptions<'a> {
         config: &[u8],
         safetensors: &'static [u8],
     ) -> Result<Model> {
-        let ModelConfig::ChatGlm(config) =
-            ModelConfig::from_json(Path::new(name).join("config.json"), config)?;
+        let config = ModelConfig::from_json(Path::new(name).join("config.json"), config)?;
         let stored = Forms::of_config(&config);
         let forms = self.forms(Path::new(name), stored)?;
         let files = CheckpointFiles::from_memory(name, safetensors)?;
@@ -252,11 +247,11 @@ impl<'a> LoadOptions<'a> {
 
     fn build(
         mut self,
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         path: &Path,
         conversion: &Conversion<'_>,
     ) -> Result<Model> {
-        let tied = config.tie_word_embeddings;
+        let tied = config.tie_word_embeddings();
         let required = conversion.model_bytes(tied) + conversion.largest_read();
         memory::check_fits(path, required)?;
         let stage = match self.quantizes() {

@@ -7,13 +7,17 @@ use glm_backends::PackedWeight;
 
 use crate::{
     chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention},
+    chatglm2::{ChatGlm2, Glm2Block, SharedKeyAttention, SwigluMlp},
     checkpoint::{
-        names::{FINAL_LAYERNORM, LM_HEAD, LayerNames, WORD_EMBEDDINGS},
+        names::{CHATGLM, CHATGLM2},
         weight::Weight,
     },
-    config::ChatGlmConfig,
+    config::{ChatGlm2Config, ChatGlmConfig, ModelConfig},
     error::{Error, Result},
-    layers::{embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear},
+    layers::{
+        embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear, rms_norm::RmsNorm,
+    },
+    network::Network,
 };
 
 /// The tensors of a model on their device, until all are there.
@@ -50,52 +54,91 @@ impl Part {
 
 /// The tensors of a network by their names in a checkpoint, in the order of
 /// [`model_tensors`](super::names::model_tensors).
-pub(super) fn parts_of(network: &ChatGlm) -> Vec<(String, Part)> {
-    let mut parts = Vec::new();
-    parts.push((
-        WORD_EMBEDDINGS.to_owned(),
-        match &network.word_embeddings {
+pub(super) fn parts_of(network: &Network) -> Vec<(String, Part)> {
+    let mut parts = PartList(Vec::new());
+    match network {
+        Network::ChatGlm(network) => parts.push_chatglm(network),
+        Network::ChatGlm2(network) => parts.push_chatglm2(network),
+    }
+    parts.0
+}
+
+/// Tensors with their names, as far as they are collected.
+struct PartList(Vec<(String, Part)>);
+
+impl PartList {
+    fn push_chatglm(&mut self, network: &ChatGlm) {
+        self.push_embedding(CHATGLM.word_embeddings, &network.word_embeddings);
+        for (layer, block) in network.layers.iter().enumerate() {
+            let names = CHATGLM.layer(layer);
+            let (attention, mlp) = (&block.attention, &block.mlp);
+            self.push_layer_norm(&names.input_layernorm, &block.input_layernorm);
+            self.push_linear(&names.query_key_value, &attention.query_key_value);
+            self.push_linear(&names.dense, &attention.dense);
+            self.push_layer_norm(
+                &names.post_attention_layernorm,
+                &block.post_attention_layernorm,
+            );
+            self.push_linear(&names.dense_h_to_4h, &mlp.dense_h_to_4h);
+            self.push_linear(&names.dense_4h_to_h, &mlp.dense_4h_to_h);
+        }
+        self.push_layer_norm(CHATGLM.final_layernorm, &network.final_layernorm);
+        if let Some(head) = &network.lm_head {
+            self.push(CHATGLM.head.to_owned(), matrix_of(head));
+        }
+    }
+
+    fn push_chatglm2(&mut self, network: &ChatGlm2) {
+        self.push_embedding(CHATGLM2.word_embeddings, &network.word_embeddings);
+        for (layer, block) in network.layers.iter().enumerate() {
+            let names = CHATGLM2.layer(layer);
+            let (attention, mlp) = (&block.self_attention, &block.mlp);
+            self.push_rms_norm(&names.input_layernorm, &block.input_layernorm);
+            self.push_linear(&names.query_key_value, &attention.query_key_value);
+            self.push_linear(&names.dense, &attention.dense);
+            self.push_rms_norm(
+                &names.post_attention_layernorm,
+                &block.post_attention_layernorm,
+            );
+            self.push_linear(&names.dense_h_to_4h, &mlp.dense_h_to_4h);
+            self.push_linear(&names.dense_4h_to_h, &mlp.dense_4h_to_h);
+        }
+        self.push_rms_norm(CHATGLM2.final_layernorm, &network.final_layernorm);
+        if let Some(head) = &network.output_layer {
+            self.push(CHATGLM2.head.to_owned(), matrix_of(head));
+        }
+    }
+
+    fn push(&mut self, name: String, part: Part) {
+        self.0.push((name, part));
+    }
+
+    fn push_embedding(&mut self, name: &str, embedding: &TokenEmbedding) {
+        let part = match embedding {
             TokenEmbedding::Float(weight) => Part::Matrix(weight.val()),
             TokenEmbedding::Packed(embedding) => Part::Packed(embedding.weight.clone()),
-        },
-    ));
-    for (layer, block) in network.layers.iter().enumerate() {
-        let names = LayerNames::new(layer);
-        push_layer_norm(&mut parts, &names.input_layernorm, &block.input_layernorm);
-        push_linear(
-            &mut parts,
-            &names.query_key_value,
-            &block.attention.query_key_value,
-        );
-        push_linear(&mut parts, &names.dense, &block.attention.dense);
-        push_layer_norm(
-            &mut parts,
-            &names.post_attention_layernorm,
-            &block.post_attention_layernorm,
-        );
-        push_linear(&mut parts, &names.dense_h_to_4h, &block.mlp.dense_h_to_4h);
-        push_linear(&mut parts, &names.dense_4h_to_h, &block.mlp.dense_4h_to_h);
+        };
+        self.push(name.to_owned(), part);
     }
-    push_layer_norm(&mut parts, FINAL_LAYERNORM, &network.final_layernorm);
-    if let Some(head) = &network.lm_head {
-        parts.push((LM_HEAD.to_owned(), matrix_of(head)));
+
+    fn push_layer_norm(&mut self, module: &str, norm: &LayerNorm) {
+        self.push(format!("{module}.weight"), Part::Vector(norm.weight.val()));
+        self.push(format!("{module}.bias"), Part::Vector(norm.bias.val()));
     }
-    parts
-}
 
-fn push_layer_norm(parts: &mut Vec<(String, Part)>, module: &str, norm: &LayerNorm) {
-    parts.push((format!("{module}.weight"), Part::Vector(norm.weight.val())));
-    parts.push((format!("{module}.bias"), Part::Vector(norm.bias.val())));
-}
+    fn push_rms_norm(&mut self, module: &str, norm: &RmsNorm) {
+        self.push(format!("{module}.weight"), Part::Vector(norm.weight.val()));
+    }
 
-fn push_linear(parts: &mut Vec<(String, Part)>, module: &str, linear: &GlmLinear) {
-    parts.push((format!("{module}.weight"), matrix_of(linear)));
-    let bias = match linear {
-        GlmLinear::Float(layer) => &layer.bias,
-        GlmLinear::Packed(layer) => &layer.bias,
-    };
-    if let Some(bias) = bias {
-        parts.push((format!("{module}.bias"), Part::Vector(bias.val())));
+    fn push_linear(&mut self, module: &str, linear: &GlmLinear) {
+        self.push(format!("{module}.weight"), matrix_of(linear));
+        let bias = match linear {
+            GlmLinear::Float(layer) => &layer.bias,
+            GlmLinear::Packed(layer) => &layer.bias,
+        };
+        if let Some(bias) = bias {
+            self.push(format!("{module}.bias"), Part::Vector(bias.val()));
+        }
     }
 }
 
@@ -141,30 +184,27 @@ impl Parts {
     ///
     /// # Errors
     /// [`Error::MissingTensor`].
-    pub(super) fn into_network(mut self, config: &ChatGlmConfig) -> Result<ChatGlm> {
-        let word_embeddings = match self.take(WORD_EMBEDDINGS)? {
-            Part::Matrix(weight) => TokenEmbedding::new(weight),
-            Part::Packed(weight) => TokenEmbedding::packed(weight),
-            Part::Vector(_) => return Err(self.missing(WORD_EMBEDDINGS)),
-        };
-        let lm_head = match self.parts.contains_key(LM_HEAD) {
-            true => Some(self.matrix(LM_HEAD, None)?),
-            false => None,
-        };
-        let layers = (0..config.num_layers)
-            .map(|layer| self.block(config, layer))
-            .collect::<Result<_>>()?;
+    pub(super) fn into_network(mut self, config: &ModelConfig) -> Result<Network> {
+        match config {
+            ModelConfig::ChatGlm(config) => self.chatglm(config).map(Network::from),
+            ModelConfig::ChatGlm2(config) => self.chatglm2(config).map(Network::from),
+        }
+    }
+
+    fn chatglm(&mut self, config: &ChatGlmConfig) -> Result<ChatGlm> {
         Ok(ChatGlm {
-            word_embeddings,
-            layers,
-            final_layernorm: self.layer_norm(config, FINAL_LAYERNORM)?,
-            lm_head,
+            word_embeddings: self.embedding(CHATGLM.word_embeddings)?,
+            layers: (0..config.num_layers)
+                .map(|layer| self.chatglm_block(config, layer))
+                .collect::<Result<_>>()?,
+            final_layernorm: self.layer_norm(config, CHATGLM.final_layernorm)?,
+            lm_head: self.head(CHATGLM.head)?,
             head_dim: config.head_dim(),
         })
     }
 
-    fn block(&mut self, config: &ChatGlmConfig, layer: usize) -> Result<GlmBlock> {
-        let names = LayerNames::new(layer);
+    fn chatglm_block(&mut self, config: &ChatGlmConfig, layer: usize) -> Result<GlmBlock> {
+        let names = CHATGLM.layer(layer);
         Ok(GlmBlock {
             input_layernorm: self.layer_norm(config, &names.input_layernorm)?,
             attention: SelfAttention {
@@ -179,6 +219,60 @@ impl Parts {
                 dense_4h_to_h: self.linear(&names.dense_4h_to_h)?,
             },
         })
+    }
+
+    fn chatglm2(&mut self, config: &ChatGlm2Config) -> Result<ChatGlm2> {
+        Ok(ChatGlm2 {
+            word_embeddings: self.embedding(CHATGLM2.word_embeddings)?,
+            layers: (0..config.num_layers)
+                .map(|layer| self.chatglm2_block(config, layer))
+                .collect::<Result<_>>()?,
+            final_layernorm: self.rms_norm(config, CHATGLM2.final_layernorm)?,
+            output_layer: self.head(CHATGLM2.head)?,
+            rotary_dim: config.kv_channels / 2,
+            rope_ratio: config.rope_ratio,
+        })
+    }
+
+    fn chatglm2_block(&mut self, config: &ChatGlm2Config, layer: usize) -> Result<Glm2Block> {
+        let names = CHATGLM2.layer(layer);
+        let groups = config.multi_query_group_num;
+        Ok(Glm2Block {
+            input_layernorm: self.rms_norm(config, &names.input_layernorm)?,
+            self_attention: SharedKeyAttention {
+                query_key_value: self.linear(&names.query_key_value)?,
+                dense: self.linear_without_bias(&names.dense)?,
+                num_attention_heads: config.num_attention_heads,
+                multi_query_groups: config.multi_query_attention.then_some(groups),
+                head_dim: config.kv_channels,
+                layer,
+            },
+            post_attention_layernorm: self.rms_norm(config, &names.post_attention_layernorm)?,
+            mlp: SwigluMlp {
+                dense_h_to_4h: self.linear_without_bias(&names.dense_h_to_4h)?,
+                dense_4h_to_h: self.linear_without_bias(&names.dense_4h_to_h)?,
+            },
+            residual_post_layernorm: config.apply_residual_connection_post_layernorm,
+        })
+    }
+
+    fn embedding(&mut self, name: &str) -> Result<TokenEmbedding> {
+        match self.take(name)? {
+            Part::Matrix(weight) => Ok(TokenEmbedding::new(weight)),
+            Part::Packed(weight) => Ok(TokenEmbedding::packed(weight)),
+            Part::Vector(_) => Err(self.missing(name)),
+        }
+    }
+
+    fn head(&mut self, name: &str) -> Result<Option<GlmLinear>> {
+        match self.parts.contains_key(name) {
+            true => self.matrix(name, None).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn linear_without_bias(&mut self, module: &str) -> Result<GlmLinear> {
+        self.matrix(&format!("{module}.weight"), None)
     }
 
     fn linear(&mut self, module: &str) -> Result<GlmLinear> {
@@ -198,6 +292,11 @@ impl Parts {
         let weight = self.vector(&format!("{module}.weight"))?;
         let bias = self.vector(&format!("{module}.bias"))?;
         Ok(LayerNorm::new(weight, bias, config.layernorm_epsilon))
+    }
+
+    fn rms_norm(&mut self, config: &ChatGlm2Config, module: &str) -> Result<RmsNorm> {
+        let weight = self.vector(&format!("{module}.weight"))?;
+        Ok(RmsNorm::new(weight, config.layernorm_epsilon))
     }
 
     fn vector(&mut self, name: &str) -> Result<Tensor<1>> {

@@ -20,13 +20,13 @@ use crate::{
         check::check_tensors,
         conversion::Conversion,
         files::{CheckpointFiles, WeightFormat},
-        names::{LM_HEAD, Role, expected_tensors},
+        names::{Role, expected_tensors, is_head},
         network::parts_of,
         precision::{Form, Forms},
         progress::{LoadStage, Meter},
         weight::Weight,
     },
-    config::{ChatGlmConfig, ModelConfig, QuantizationBit, TorchDtype},
+    config::{ModelConfig, QuantizationBit, TorchDtype},
     error::{Error, Result},
     model::Model,
 };
@@ -45,34 +45,32 @@ pub(super) const WEIGHTS: &str = "model.safetensors";
 /// that with a [`Converter`](super::Converter).
 pub fn save_f16(model: &Model, dir: impl AsRef<Path>) -> Result<()> {
     let dir = dir.as_ref();
-    let ModelConfig::ChatGlm(config) = model.config();
-    let config = official_config(&config, Forms::FLOAT);
+    let config = official_config(model.config(), Forms::FLOAT);
     let parts = parts_of(model.network());
-    let has_head = parts.iter().any(|(name, _)| name == LM_HEAD);
+    let has_head = parts.iter().any(|(name, _)| is_head(name));
     let mut writer = Writer::create(&dir.join(WEIGHTS), &config, has_head)?;
     for (name, part) in &parts {
         writer.put(name, &part.weight())?;
     }
     writer.finish()?;
-    let json = ModelConfig::ChatGlm(config).to_json()? + "\n";
+    let json = config.to_json()? + "\n";
     write_whole(&dir.join("config.json"), json.as_bytes())
 }
 
 /// The configuration of a folder whose matrices are of these forms.
-pub(super) fn official_config(config: &ChatGlmConfig, forms: Forms) -> ChatGlmConfig {
-    let is_packed = |form| matches!(form, Form::Packed { .. });
-    ChatGlmConfig {
-        torch_dtype: Some(TorchDtype::Float16),
-        quantization_bit: match forms.layers {
-            Form::Float => None,
-            Form::Packed { bits, .. } => Some(match bits {
-                Bits::Four => QuantizationBit::Int4,
-                Bits::Eight => QuantizationBit::Int8,
-            }),
-        },
-        quantization_embeddings: is_packed(forms.head),
-        ..config.clone()
-    }
+pub(super) fn official_config(config: &ModelConfig, forms: Forms) -> ModelConfig {
+    let bit = match forms.layers {
+        Form::Float => None,
+        Form::Packed { bits, .. } => Some(match bits {
+            Bits::Four => QuantizationBit::Int4,
+            Bits::Eight => QuantizationBit::Int8,
+        }),
+    };
+    let embeddings = matches!(forms.head, Form::Packed { .. });
+    config
+        .clone()
+        .with_torch_dtype(TorchDtype::Float16)
+        .with_quantization(bit, embeddings)
 }
 
 /// Converts a checkpoint and writes the weights into `dir`; `config` is that of the result.
@@ -81,11 +79,11 @@ pub(super) fn official_config(config: &ChatGlmConfig, forms: Forms) -> ChatGlmCo
 /// As [`Conversion::run`] and [`save_f16`]. Nothing is left of the file then.
 pub(super) fn write(
     conversion: &Conversion<'_>,
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     dir: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<()> {
-    let has_head = conversion.float_type(LM_HEAD).is_some();
+    let has_head = conversion.has_head();
     let mut writer = Writer::create(&dir.join(WEIGHTS), config, has_head)?;
     meter.begin(LoadStage::Converting, conversion.bytes_to_read());
     conversion.run(|tensor, weight, bytes_read| {
@@ -106,7 +104,7 @@ pub(super) fn write(
 /// [`Error::Verification`] for the first tensor that is not what it should be; as [`write`].
 pub(super) fn verify(
     conversion: &Conversion<'_>,
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     dir: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<()> {
@@ -122,7 +120,7 @@ pub(super) fn verify(
     meter.begin(LoadStage::Verifying, conversion.bytes_to_read());
     conversion.run(|tensor, weight, bytes_read| {
         let expected = match &weight {
-            None if files.get(LM_HEAD).is_some() => return differs(LM_HEAD),
+            None if files.get(&tensor.name).is_some() => return differs(&tensor.name),
             None => vec![],
             Some(weight) => encode(&path, &tensor.name, weight)?,
         };
@@ -156,8 +154,7 @@ struct FileTensor {
 }
 
 impl Writer {
-    fn create(path: &Path, config: &ChatGlmConfig, has_head: bool) -> Result<Self> {
-        let is_head = |name: &str| name.starts_with(LM_HEAD);
+    fn create(path: &Path, config: &ModelConfig, has_head: bool) -> Result<Self> {
         let mut expected = expected_tensors(config);
         expected.retain(|tensor| has_head || !is_head(&tensor.name));
         // Halves before bytes, so that all are aligned. A head of codes follows them: there are even numbers of codes.
@@ -190,8 +187,7 @@ impl Writer {
 
     /// Leaves the head out; the file ends where it would have begun.
     fn drop_head(&mut self) {
-        self.tensors
-            .retain(|tensor| !tensor.name.starts_with(LM_HEAD));
+        self.tensors.retain(|tensor| !is_head(&tensor.name));
     }
 
     /// Writes what a tensor of the model becomes. They may come in any order.

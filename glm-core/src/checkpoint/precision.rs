@@ -10,9 +10,9 @@ use glm_quant::{Bits, GroupSize, PackedLayout};
 use crate::{
     checkpoint::{
         files::{CheckpointFiles, TensorInfo},
-        names::{ExpectedTensor, LM_HEAD, LayerNames, WORD_EMBEDDINGS},
+        names::{ExpectedTensor, Names, is_embedding, is_head},
     },
-    config::{ChatGlmConfig, QuantizationBit},
+    config::{ModelConfig, QuantizationBit},
     error::{Error, Result},
 };
 
@@ -222,15 +222,15 @@ impl Forms {
     /// The form of one matrix.
     pub(super) fn of(self, tensor: &ExpectedTensor) -> Form {
         match tensor.name.as_str() {
-            WORD_EMBEDDINGS | LM_HEAD => self.head,
+            name if is_embedding(name) || is_head(name) => self.head,
             _ => self.layers,
         }
     }
 
     /// How the matrices of a folder with this configuration are stored.
-    pub(super) fn of_config(config: &ChatGlmConfig) -> Self {
+    pub(super) fn of_config(config: &ModelConfig) -> Self {
         let layers = stored_codes(config).unwrap_or(Form::Float);
-        let head = match config.quantization_embeddings {
+        let head = match config.quantization_embeddings() {
             true => layers,
             false => Form::Float,
         };
@@ -238,11 +238,12 @@ impl Forms {
     }
 
     /// How the matrices of a ggml file are stored, judged by the embedding and the first matrix of a layer.
-    pub(super) fn of_blocks(files: &CheckpointFiles) -> Self {
+    pub(super) fn of_blocks(files: &CheckpointFiles, config: &ModelConfig) -> Self {
+        let names = Names::of(config);
         let form = |name: &str| files.get(name).map_or(Form::Float, Form::of_blocks);
         Self {
-            layers: form(&format!("{}.weight", LayerNames::new(0).query_key_value)),
-            head: form(WORD_EMBEDDINGS),
+            layers: form(&format!("{}.weight", names.layer(0).query_key_value)),
+            head: form(names.word_embeddings),
         }
     }
 
@@ -289,8 +290,8 @@ impl Forms {
 }
 
 /// The form of the codes that a quantised checkpoint holds.
-fn stored_codes(config: &ChatGlmConfig) -> Option<Form> {
-    let bits = match config.quantization_bit? {
+fn stored_codes(config: &ModelConfig) -> Option<Form> {
+    let bits = match config.quantization_bit()? {
         QuantizationBit::Int4 => Bits::Four,
         QuantizationBit::Int8 => Bits::Eight,
     };

@@ -12,7 +12,7 @@ use crate::{
         precision::Forms,
         prepacked::PrepackedFile,
     },
-    config::{ChatGlmConfig, ModelConfig},
+    config::ModelConfig,
     error::{Error, Result},
 };
 
@@ -22,7 +22,7 @@ pub(super) enum Source {
     /// A folder or a ggml file.
     Checkpoint {
         files: CheckpointFiles,
-        config: ChatGlmConfig,
+        config: ModelConfig,
         stored: Forms,
     },
     Prepacked(PrepackedFile),
@@ -53,7 +53,7 @@ impl Source {
         }
     }
 
-    pub(super) fn config(&self) -> &ChatGlmConfig {
+    pub(super) fn config(&self) -> &ModelConfig {
         match self {
             Self::Checkpoint { config, .. } => config,
             Self::Prepacked(file) => file.config(),
@@ -95,14 +95,15 @@ pub(super) fn is_prepacked(path: &Path) -> bool {
 /// # Errors
 /// As [`ModelConfig::from_dir`] and [`CheckpointFiles::embedded_config`]; [`Error::Mixed`] for a tokenizer of another
 /// model.
-pub(super) fn describe(path: &Path) -> Result<(ChatGlmConfig, Forms)> {
+pub(super) fn describe(path: &Path) -> Result<(ModelConfig, Forms)> {
     if path.is_file() {
         let files = CheckpointFiles::open_file(path)?;
-        if let Some(ModelConfig::ChatGlm(config)) = files.embedded_config()? {
-            return Ok((config, Forms::of_blocks(&files)));
+        if let Some(config) = files.embedded_config()? {
+            let stored = Forms::of_blocks(&files, &config);
+            return Ok((config, stored));
         }
     }
-    let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(path)?;
+    let config = ModelConfig::from_dir(path)?;
     check_tokenizer_in(path, &config)?;
     let stored = Forms::of_config(&config);
     Ok((config, stored))

@@ -34,6 +34,11 @@ impl Keys {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
+    /// A text; empty when there is none.
+    fn text(&self, key: &str) -> &str {
+        self.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// `expected` was not met by what the file says for `key`.
     pub(super) fn error(&self, key: &str, expected: impl Into<String>) -> Error {
         // A hostile value can be as long as the file; a sentence should not.
@@ -73,11 +78,12 @@ impl Keys {
             Some(_) => return Err(self.error("model_type", "a string")),
         }
         let has_any = |keys: &[&str]| keys.iter().any(|key| self.get(key).is_some());
-        let text = |key| self.get(key).and_then(Value::as_str).unwrap_or_default();
         // CodeGeeX2 is ChatGLM2-6B trained on code, in bf16.
         let is_codegeex2 = || {
-            text("_name_or_path").to_lowercase().contains("codegeex")
-                || text("torch_dtype") == "bfloat16"
+            self.text("_name_or_path")
+                .to_lowercase()
+                .contains("codegeex")
+                || self.text("torch_dtype") == "bfloat16"
         };
         Ok(if has_any(&VISUALGLM_KEYS) {
             ModelFamily::VisualGlm
@@ -147,6 +153,24 @@ impl Keys {
         value
             .filter(|eps| (f64::from(f32::MIN_POSITIVE)..=1.0).contains(eps))
             .ok_or_else(|| self.error(key, "a positive number, at most 1"))
+    }
+
+    /// A factor that the official code of ChatGLM2-6B divides positions by, and that of ChatGLM3-6B multiplies another
+    /// number with.
+    pub(super) fn rope_ratio(&self, key: &str) -> Result<f64> {
+        let ratio = self.get(key).map_or(Some(1.0), Value::as_f64);
+        let ratio = ratio
+            .filter(|ratio| (1.0..=1000.0).contains(ratio))
+            .ok_or_else(|| self.error(key, "a number from 1 to 1000"))?;
+        if ratio > 1.0
+            && self
+                .text("_name_or_path")
+                .to_lowercase()
+                .contains("chatglm3")
+        {
+            return Err(self.unsupported("a ChatGLM3-6B with a rope_ratio"));
+        }
+        Ok(ratio)
     }
 
     pub(super) fn quantization_bit(&self, key: &str) -> Result<Option<QuantizationBit>> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The config of the published fp16 ChatGLM-6B.
 fn published() -> Value {
@@ -17,9 +17,10 @@ fn published() -> Value {
 }
 
 fn parse(value: &Value) -> Result<ChatGlmConfig> {
-    let ModelConfig::ChatGlm(config) =
-        ModelConfig::from_json("config.json", value.to_string().as_bytes())?;
-    Ok(config)
+    match ModelConfig::from_json("config.json", value.to_string().as_bytes())? {
+        ModelConfig::ChatGlm(config) => Ok(config),
+        ModelConfig::ChatGlm2(config) => panic!("another family: {config:?}"),
+    }
 }
 
 fn with(changes: &[(&str, Value)]) -> Value {
@@ -84,7 +85,6 @@ fn other_models_are_named() {
         other => panic!("{other:?}"),
     };
     assert!(found(with(&[("model_type", json!("llama"))])).contains("llama"));
-    assert!(found(with(&[("multi_query_attention", json!(true))])).contains("ChatGLM2"));
     assert!(found(with(&[("eva_config", json!({}))])).contains("VisualGLM"));
 }
 
@@ -263,15 +263,122 @@ fn not_an_object_or_too_large_is_malformed() {
     }
 }
 
+/// The config of the published ChatGLM2-6B.
+fn chatglm2() -> Value {
+    json!({
+        "_name_or_path": "THUDM/chatglm2-6b", "model_type": "chatglm", "architectures": ["ChatGLMModel"],
+        "add_bias_linear": false, "add_qkv_bias": true, "apply_query_key_layer_scaling": true,
+        "apply_residual_connection_post_layernorm": false, "attention_dropout": 0.0,
+        "attention_softmax_in_fp32": true, "bias_dropout_fusion": true, "ffn_hidden_size": 13696,
+        "fp32_residual_connection": false, "hidden_dropout": 0.0, "hidden_size": 4096, "kv_channels": 128,
+        "layernorm_epsilon": 1e-5, "multi_query_attention": true, "multi_query_group_num": 2,
+        "num_attention_heads": 32, "num_layers": 28, "original_rope": true, "padded_vocab_size": 65024,
+        "post_layer_norm": true, "rmsnorm": true, "seq_length": 32768, "use_cache": true,
+        "torch_dtype": "float16", "transformers_version": "4.27.1", "tie_word_embeddings": false,
+        "eos_token_id": 2, "pad_token_id": 0
+    })
+}
+
+fn parse_chatglm2(changes: &[(&str, Value)]) -> Result<ChatGlm2Config> {
+    let mut value = chatglm2();
+    for (key, change) in changes {
+        value[*key] = change.clone();
+    }
+    match ModelConfig::from_json("config.json", value.to_string().as_bytes())? {
+        ModelConfig::ChatGlm2(config) => Ok(config),
+        ModelConfig::ChatGlm(config) => panic!("another family: {config:?}"),
+    }
+}
+
+#[test]
+fn published_chatglm2_config_is_read() {
+    let config = parse_chatglm2(&[]).unwrap();
+    assert_eq!(config.family, ModelFamily::ChatGlm2);
+    assert_eq!((config.num_key_value_heads(), config.qkv_size()), (2, 4608));
+    assert_eq!(
+        (config.seq_length, config.eos_token_id, config.pad_token_id),
+        (32768, 2, 0)
+    );
+    // 28 layers, 2 groups, keys and values of 128 halves.
+    assert_eq!(config.cache_bytes_per_token(CachePrecision::F16), 28_672);
+    let by_head = parse_chatglm2(&[("multi_query_attention", json!(false))]).unwrap();
+    assert_eq!(
+        (by_head.num_key_value_heads(), by_head.qkv_size()),
+        (32, 12288)
+    );
+}
+
+#[test]
+fn every_bad_value_of_chatglm2_names_its_key() {
+    let cases = [
+        ("padded_vocab_size", json!(null)),
+        ("padded_vocab_size", json!(1_u64 << 40)),
+        ("hidden_size", json!(0)),
+        ("ffn_hidden_size", json!(null)),
+        ("num_layers", json!("28")),
+        ("num_attention_heads", json!(1 << 15)),
+        ("kv_channels", json!(6)),
+        ("multi_query_group_num", json!(3)),
+        ("multi_query_group_num", json!(64)),
+        ("multi_query_attention", json!(1)),
+        ("seq_length", json!(0)),
+        ("rope_ratio", json!(0.5)),
+        ("rope_ratio", json!("16")),
+        ("eos_token_id", json!(65024)),
+        ("quantization_bit", json!(2)),
+        ("add_qkv_bias", json!(null)),
+        ("add_qkv_bias", json!(false)),
+        ("add_bias_linear", json!(true)),
+        ("rmsnorm", json!(false)),
+        ("post_layer_norm", json!(false)),
+        ("original_rope", json!(false)),
+    ];
+    for (name, value) in cases {
+        match parse_chatglm2(&[(name, value.clone())]) {
+            Err(Error::Config { key, .. }) => assert_eq!(key, name, "{value}"),
+            other => panic!("{name} = {value}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_ratio_of_positions_means_something_else_in_chatglm3() {
+    let ratio = ("rope_ratio", json!(16));
+    let config = parse_chatglm2(std::slice::from_ref(&ratio)).unwrap();
+    assert!((config.rope_ratio - 16.0).abs() < f64::EPSILON);
+    let name = ("_name_or_path", json!("THUDM/chatglm3-6b-32k"));
+    let error = parse_chatglm2(&[ratio, name]).unwrap_err();
+    assert!(matches!(error, Error::UnsupportedModel { .. }), "{error}");
+}
+
+#[test]
+fn saved_chatglm2_config_reads_back_equal() {
+    for changes in [
+        vec![("quantization_bit", json!(4)), ("rope_ratio", json!(2.5))],
+        vec![("_name_or_path", json!("THUDM/codegeex2-6b"))],
+        vec![("torch_dtype", json!("bfloat16"))],
+        vec![("apply_residual_connection_post_layernorm", json!(true))],
+    ] {
+        let config = ModelConfig::from(parse_chatglm2(&changes).unwrap());
+        // Saved as f16, a CodeGeeX2 stays one.
+        for config in [config.clone(), config.with_torch_dtype(TorchDtype::Float16)] {
+            let text = config.to_json().unwrap();
+            let read = ModelConfig::from_json("b", text.as_bytes()).unwrap();
+            assert_eq!(read, config, "{changes:?}");
+        }
+    }
+}
+
 proptest! {
     #[test]
-    fn damaged_text_never_panics(position in 0_usize..700, byte: u8) {
-        let mut text = published().to_string().into_bytes();
+    fn damaged_text_never_panics(position in 0_usize..1000, byte: u8, chatglm2_keys: bool) {
+        let published = if chatglm2_keys { chatglm2() } else { published() };
+        let mut text = published.to_string().into_bytes();
         if let Some(target) = text.get_mut(position) {
             *target = byte;
         }
-        if let Ok(ModelConfig::ChatGlm(config)) = ModelConfig::from_json("c", &text) {
-            prop_assert!(config.head_dim() > 0 && config.eos_token_id < config.vocab_size);
+        if let Ok(config) = ModelConfig::from_json("c", &text) {
+            prop_assert!(config.eos_token_id() < config.vocab_size());
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Mix {
     SecondTokenizer,
     /// A tokenizer of ChatGLM2-6B, or of its successors, beside a model of ChatGLM-6B.
     ChatGlm2Tokenizer,
+    /// A tokenizer of ChatGLM-6B beside a model of ChatGLM2-6B or a successor.
+    ChatGlmTokenizer,
     /// Weights that are not quantised beside a configuration that says that they are.
     FloatWeights,
     /// Quantised weights beside a configuration that does not say so.
@@ -78,6 +80,9 @@ impl fmt::Display for Mix {
             }
             Self::ChatGlm2Tokenizer => {
                 "the tokenizer is of ChatGLM2-6B or a successor, the model is ChatGLM-6B; its file is ice_text.model"
+            }
+            Self::ChatGlmTokenizer => {
+                "the tokenizer is of ChatGLM-6B, the model is ChatGLM2-6B or a successor; its file is tokenizer.model"
             }
             Self::FloatWeights => {
                 "the configuration says `quantization_bit`, the weights are not quantised; take the config.json of the \

@@ -33,7 +33,6 @@ pub use sampler::{Sampled, Sampler, probabilities, row_seed};
 pub use stop::StopStrings;
 
 use crate::{
-    config::ModelConfig,
     error::{Error, Result},
     model::Model,
     prefix_lm::TokenId,
@@ -84,9 +83,10 @@ fn sampler_for(
     let own = || vec![model.eos_token_id()];
     let eos_token_ids = options.eos_token_ids.clone().unwrap_or_else(own);
     // Token 5 of the text, as in the official code of every generation.
-    let ModelConfig::ChatGlm(config) = model.config();
     let invalid_score_token = match options.invalid_score_token {
-        Some(INVALID_SCORE_TOKEN) => Some(INVALID_SCORE_TOKEN + config.image_tokens() as TokenId),
+        Some(INVALID_SCORE_TOKEN) => {
+            Some(INVALID_SCORE_TOKEN + model.config().image_tokens() as TokenId)
+        }
         other => other,
     };
     let options = GenerationOptions {

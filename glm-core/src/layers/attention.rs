@@ -2,7 +2,7 @@
 //! Everything of attention that has no weights.
 
 use burn::tensor::{Bool, Tensor, activation, s};
-use glm_backends::cpu::QkvLayout;
+use glm_backends::cpu::{HeadOffsets, QkvLayout};
 
 use crate::{attention_mask::AttentionMask, kv_cache::KvCache, layers::rotary::RotaryTable};
 
@@ -45,35 +45,57 @@ impl<'a> AttentionContext<'a> {
         }
     }
 
+    /// Equal parts that positions turn a head in.
+    pub(crate) fn rotary_parts(&self) -> usize {
+        self.rotary.parts()
+    }
+
     /// `softmax(q·kᵀ / √head_dim)·v` for the new tokens of layer `layer`, whose keys and values go to the cache.
     ///
     /// # Shapes
-    /// - `qkv`: `[batch, seq, heads * 3 * head_dim]`, by head: `[heads][q | k | v][head_dim]`
+    /// - `qkv`: `[batch, seq, layout.width()]`
     /// - result: `[batch, seq, heads * head_dim]`
     pub(crate) fn attend(
         &self,
         layer: usize,
         qkv: Tensor<3>,
-        heads: usize,
+        layout: QkvLayout,
         cache: &mut KvCache,
     ) -> Tensor<3> {
-        let [batch, seq, width] = qkv.dims();
-        let head_dim = width / (3 * heads);
+        let [batch, seq, _] = qkv.dims();
+        let QkvLayout {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = layout;
         if self.own_kernels {
             let start = cache.len();
-            return cache.with_buffers(layer, [batch, heads, seq, head_dim], |buffers| {
-                let layout = QkvLayout::by_head(heads, head_dim, self.rotary.parts());
+            return cache.with_buffers(layer, [batch, kv_heads, seq, head_dim], |buffers| {
                 let (cos, sin) = self.rotary.by_pair();
                 glm_backends::attention(qkv, cos, sin, layout, buffers, start, self.mask.spans())
             });
         }
-        let qkv = qkv
-            .reshape([batch, seq, heads, 3 * head_dim])
-            .swap_dims(1, 2); // [batch, heads, seq, 3 * head_dim]
-        let part = |index: usize| qkv.clone().narrow(3, index * head_dim, head_dim);
-        let query = self.rotary.rotate(part(0)); // [batch, heads, seq, head_dim]
-        let (key, value) = cache.append(layer, self.rotary.rotate(part(1)), part(2)); // [batch, heads, total, head_dim]
-        self.gather(query, key, value) // [batch, heads, seq, head_dim]
+        let part = |offsets: HeadOffsets, heads: usize| {
+            // Heads lie `stride` apart, and each begins at the same place between two multiples of it.
+            let (inside, stride) = (offsets.first % offsets.stride, offsets.stride);
+            qkv.clone()
+                .narrow(2, offsets.first - inside, heads * stride)
+                .reshape([batch, seq, heads, stride])
+                .narrow(3, inside, head_dim)
+                .swap_dims(1, 2) // [batch, heads, seq, head_dim]
+        };
+        let query = self.rotary.rotate(part(layout.query, heads));
+        let key = self.rotary.rotate(part(layout.key, kv_heads));
+        let (key, value) = cache.append(layer, key, part(layout.value, kv_heads)); // [batch, kv_heads, total, head_dim]
+        let for_each_query = |shared: Tensor<4>| {
+            let [_, _, total, _] = shared.dims();
+            shared
+                .unsqueeze_dim::<5>(2)
+                .repeat_dim(2, heads / kv_heads)
+                .reshape([batch, heads, total, head_dim])
+        };
+        self.gather(query, for_each_query(key), for_each_query(value)) // [batch, heads, seq, head_dim]
             .swap_dims(1, 2)
             .reshape([batch, seq, heads * head_dim])
     }

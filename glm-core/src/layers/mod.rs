@@ -4,4 +4,16 @@ pub(crate) mod attention;
 pub mod embedding;
 pub mod layer_norm;
 pub mod linear;
+pub mod rms_norm;
 pub mod rotary;
+
+/// A place in a network whose output [`Network::hidden_states`](crate::network::Network::hidden_states) shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The token embeddings.
+    Embedding,
+    /// The n-th block, from 0, before the final norm.
+    Layer(usize),
+    /// The final norm, which the head reads.
+    FinalLayerNorm,
+}

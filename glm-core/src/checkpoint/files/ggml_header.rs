@@ -9,14 +9,14 @@
 
 use std::path::Path;
 
-use glm_tokenizer::{Family, GlmTokenizer};
+use glm_tokenizer::{Family, GlmTokenizer, TokenId};
 use serde_json::{Value, json};
 
 use super::ggml_file::Reader;
 use crate::config::{ModelConfig, ModelFamily};
 use crate::error::{Error, Result};
 
-/// What the original code computes rotary positions with; no ChatGLM-6B has another.
+/// What the original code computes rotary positions with; no ChatGLM-6B or ChatGLM2-6B has another.
 const ROPE_THETA: f32 = 10_000.0;
 
 /// The numbers of the header. They are checked when a configuration is made of them.
@@ -120,7 +120,7 @@ impl GgmlHeader {
     /// The configuration, within the limits of every other one. `tokenizer` gives the SentencePiece model of the file.
     ///
     /// # Errors
-    /// [`Error::UnsupportedModel`] for ChatGLM2 and for a prefix; [`Error::Config`]; [`Error::Tokenizer`].
+    /// [`Error::UnsupportedModel`] for a prefix; [`Error::Config`]; [`Error::Tokenizer`].
     pub(super) fn config(
         &self,
         path: &Path,
@@ -132,23 +132,8 @@ impl GgmlHeader {
                 found: found.to_owned(),
             })
         };
-        if self.family == ModelFamily::ChatGlm2 {
-            return unsupported("a ChatGLM2-6B or CodeGeeX2-6B model");
-        }
         if self.prefix_length != 0 {
             return unsupported("a P-Tuning v2 prefix");
-        }
-        if self.num_key_value_heads != self.num_attention_heads {
-            let expected = format!(
-                "as many as num_attention_heads ({})",
-                self.num_attention_heads
-            );
-            return Err(config_error(
-                path,
-                "num_key_value_heads",
-                expected,
-                self.num_key_value_heads,
-            ));
         }
         if self.rope_theta != ROPE_THETA {
             return Err(config_error(
@@ -161,12 +146,34 @@ impl GgmlHeader {
 
         let name = path.display().to_string();
         let tokenizer = GlmTokenizer::from_bytes(&name, &sentencepiece()?)?;
-        if tokenizer.family() != Family::ChatGlm {
-            return unsupported("a ChatGLM-6B model with the tokenizer of another one");
+        let config = match (self.family, tokenizer.family()) {
+            (ModelFamily::ChatGlm, Family::ChatGlm) => self.chatglm(path, &tokenizer)?,
+            (ModelFamily::ChatGlm2, Family::ChatGlm2) => self.chatglm2(&tokenizer),
+            (family, _) => {
+                return unsupported(&format!(
+                    "a {} model with the tokenizer of another one",
+                    family.name()
+                ));
+            }
+        };
+        ModelConfig::from_json(path, config.to_string().as_bytes())
+    }
+
+    fn chatglm(&self, path: &Path, tokenizer: &GlmTokenizer) -> Result<Value> {
+        if self.num_key_value_heads != self.num_attention_heads {
+            let expected = format!(
+                "as many as num_attention_heads ({})",
+                self.num_attention_heads
+            );
+            return Err(config_error(
+                path,
+                "num_key_value_heads",
+                expected,
+                self.num_key_value_heads,
+            ));
         }
         let special = tokenizer.special_tokens();
-        let id_or = |id: i32, piece: u32| if id == -1 { json!(piece) } else { json!(id) };
-        let config = json!({
+        Ok(json!({
             "model_type": "chatglm",
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
@@ -182,9 +189,34 @@ impl GgmlHeader {
             "gmask_token_id": special.gmask,
             "pad_token_id": id_or(self.pad_token_id, special.pad),
             "tie_word_embeddings": true,
-        });
-        ModelConfig::from_json(path, config.to_string().as_bytes())
+        }))
     }
+
+    /// The file does not say how wide a head is: all of them together are as wide as the residual, as in chatglm.cpp.
+    fn chatglm2(&self, tokenizer: &GlmTokenizer) -> Value {
+        let special = tokenizer.special_tokens();
+        json!({
+            "model_type": "chatglm",
+            "padded_vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "ffn_hidden_size": self.inner_hidden_size,
+            "num_layers": self.num_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "kv_channels": self.hidden_size / self.num_attention_heads.max(1),
+            "multi_query_attention": true,
+            "multi_query_group_num": self.num_key_value_heads,
+            "add_qkv_bias": true,
+            "seq_length": self.max_length,
+            "layernorm_epsilon": decimal(self.norm_epsilon),
+            "eos_token_id": id_or(self.eos_token_id, special.eos),
+            "pad_token_id": id_or(self.pad_token_id, special.pad),
+        })
+    }
+}
+
+/// An id of the header, or that of the tokenizer where it has none.
+fn id_or(id: i32, piece: TokenId) -> Value {
+    if id == -1 { json!(piece) } else { json!(id) }
 }
 
 fn config_error(path: &Path, key: &str, expected: String, found: impl std::fmt::Display) -> Error {

@@ -14,13 +14,14 @@ use serde::Serialize;
 use crate::{
     checkpoint::{
         check::{check_tokenizer, tensor_problems},
+        companions::tokenizer_name,
         files::{CheckpointFiles, TensorInfo, WeightFormat, is_ggml},
-        names::{LM_HEAD, WORD_EMBEDDINGS, model_tensors},
+        names::{CHATGLM, CHATGLM2, is_head, model_tensors},
         precision::Forms,
         prepacked::PrepackedFile,
         source::folder_of,
     },
-    config::{ChatGlmConfig, ModelConfig, ModelFamily, QuantizationBit},
+    config::{ModelConfig, ModelFamily, QuantizationBit},
     error::{Error, Mix, Result},
 };
 
@@ -185,9 +186,12 @@ impl Inspection {
         }
     }
 
-    fn set_config(&mut self, config: &ChatGlmConfig) {
-        self.family = Some(ModelFamily::ChatGlm);
-        self.generation = Some(if config.is_first_generation() { 1 } else { 2 });
+    fn set_config(&mut self, config: &ModelConfig) {
+        self.family = Some(config.family());
+        self.generation = match config {
+            ModelConfig::ChatGlm(config) => Some(if config.is_first_generation() { 1 } else { 2 }),
+            ModelConfig::ChatGlm2(_) => None,
+        };
     }
 
     /// A ggml or prepacked file.
@@ -200,7 +204,7 @@ impl Inspection {
         self.content = Content::Prepacked;
         self.set_config(file.config());
         self.stored = Some(file.forms().layers.precision().to_string());
-        let own_head = file.tensor_names().any(|name| name == LM_HEAD);
+        let own_head = file.tensor_names().any(is_head);
         self.parameters = Some(parameters(file.config(), own_head));
         let bytes = fs::metadata(&path).map_err(|error| Error::io(&path, error))?;
         self.plan = Some(Plan::of_prepacked(&file, bytes.len()));
@@ -218,8 +222,7 @@ impl Inspection {
             files: vec![WeightFile::of(&path)],
         }];
         let config = match files.embedded_config() {
-            Ok(Some(ModelConfig::ChatGlm(config))) => Some(config),
-            Ok(None) => None,
+            Ok(config) => config,
             Err(error) => {
                 self.add(error);
                 None
@@ -228,8 +231,10 @@ impl Inspection {
         if let Some(config) = &config {
             self.set_config(config);
         }
-        let stored = Forms::of_blocks(&files);
-        self.look_at_weights(&files, config.as_ref().map(|config| (config, stored)), true);
+        let described = config
+            .as_ref()
+            .map(|config| (config, Forms::of_blocks(&files, config)));
+        self.look_at_weights(&files, described, true);
         Ok(())
     }
 
@@ -279,8 +284,8 @@ impl Inspection {
         Ok(())
     }
 
-    /// The configuration, if it is one of ChatGLM-6B; else what is wrong with it.
-    fn look_at_config(&mut self, dir: &Path) -> Option<ChatGlmConfig> {
+    /// The configuration, if it is one of a model that can be loaded; else what is wrong with it.
+    fn look_at_config(&mut self, dir: &Path) -> Option<ModelConfig> {
         match ModelFamily::from_dir(dir) {
             Err(error) => {
                 self.add(error);
@@ -289,7 +294,7 @@ impl Inspection {
             Ok(family) => self.family = Some(family),
         }
         match ModelConfig::from_dir(dir) {
-            Ok(ModelConfig::ChatGlm(config)) => {
+            Ok(config) => {
                 self.set_config(&config);
                 Some(config)
             }
@@ -305,7 +310,7 @@ impl Inspection {
     fn look_at_weights(
         &mut self,
         files: &CheckpointFiles,
-        described: Option<(&ChatGlmConfig, Forms)>,
+        described: Option<(&ModelConfig, Forms)>,
         first: bool,
     ) {
         if let Some(prefix) = files
@@ -327,7 +332,7 @@ impl Inspection {
         };
         let problems = tensor_problems(files, config);
         if problems.is_empty() && first {
-            self.parameters = Some(parameters(config, !config.tie_word_embeddings));
+            self.parameters = Some(parameters(config, !config.tie_word_embeddings()));
             match Plan::of_checkpoint(files, config, stored) {
                 Ok(plan) => self.plan = Some(plan),
                 Err(error) => self.add(error),
@@ -340,7 +345,8 @@ impl Inspection {
 
     /// The family of weights whose configuration tells none, or another one.
     fn look_for_family(&mut self, files: &CheckpointFiles) {
-        let is_chatglm = files.get(WORD_EMBEDDINGS).is_some();
+        let is_chatglm = files.get(CHATGLM.word_embeddings).is_some();
+        let is_chatglm2 = files.get(CHATGLM2.word_embeddings).is_some();
         match self.family {
             Some(ModelFamily::ChatGlm2 | ModelFamily::CodeGeeX2) if is_chatglm => {
                 self.add(Error::Mixed {
@@ -350,24 +356,20 @@ impl Inspection {
                 });
             }
             None if is_chatglm => self.family = Some(ModelFamily::ChatGlm),
-            None if files
-                .tensors()
-                .any(|info| info.name.starts_with("transformer.encoder.")) =>
-            {
-                self.family = Some(ModelFamily::ChatGlm2);
-            }
+            None if is_chatglm2 => self.family = Some(ModelFamily::ChatGlm2),
             _ => {}
         }
     }
 
-    fn look_at_tokenizer(&mut self, dir: &Path, config: &ChatGlmConfig) {
+    fn look_at_tokenizer(&mut self, dir: &Path, config: &ModelConfig) {
         self.tokenizer = GlmTokenizer::file_in(dir);
         match &self.tokenizer {
             None => self.add_message(
                 Severity::Warning,
                 format!(
-                    "no tokenizer in {}; to chat, put the ice_text.model of the download beside the weights",
-                    dir.display()
+                    "no tokenizer in {}; to chat, put the {} of the download beside the weights",
+                    dir.display(),
+                    tokenizer_name(config)
                 ),
             ),
             Some(file) => match TokenizerFile::look(file) {
@@ -376,6 +378,10 @@ impl Inspection {
                     if let Err(mixed) = check_tokenizer(file, found.family, config) {
                         return self.add(mixed);
                     }
+                    // ChatGLM2-6B's configuration does not name it.
+                    let ModelConfig::ChatGlm(config) = config else {
+                        return;
+                    };
                     let sop = found.sop.map_or(config.bos_token_id, |id| id as usize);
                     if sop != config.bos_token_id {
                         let other = Error::OtherTokenizer {
@@ -414,10 +420,10 @@ fn weight_files(dir: &Path, format: WeightFormat) -> WeightFiles {
 }
 
 /// Numbers in all tensors of a model, with a head of its own or not.
-fn parameters(config: &ChatGlmConfig, own_head: bool) -> u64 {
+fn parameters(config: &ModelConfig, own_head: bool) -> u64 {
     model_tensors(config)
         .iter()
-        .filter(|tensor| own_head || tensor.name != LM_HEAD)
+        .filter(|tensor| own_head || !is_head(&tensor.name))
         .map(|tensor| {
             tensor
                 .shape
@@ -429,8 +435,8 @@ fn parameters(config: &ChatGlmConfig, own_head: bool) -> u64 {
 }
 
 /// What the matrices are stored as: the bits of the configuration, else the type of the largest tensor.
-fn stored_type(files: &CheckpointFiles, config: Option<&ChatGlmConfig>) -> Option<String> {
-    let bits = config.and_then(|config| config.quantization_bit);
+fn stored_type(files: &CheckpointFiles, config: Option<&ModelConfig>) -> Option<String> {
+    let bits = config.and_then(ModelConfig::quantization_bit);
     if let Some(bits) = bits {
         let name = match bits {
             QuantizationBit::Int4 => "int4",

@@ -10,7 +10,7 @@ use crate::{
         precision::{Forms, Precision},
         prepacked::PrepackedFile,
     },
-    config::ChatGlmConfig,
+    config::ModelConfig,
     error::{Error, Result},
     numerics::CachePrecision,
 };
@@ -60,7 +60,7 @@ impl Plan {
     /// For a checkpoint folder or ggml file whose tensors were found right and are `stored` like this.
     pub(super) fn of_checkpoint(
         files: &CheckpointFiles,
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         stored: Forms,
     ) -> Result<Self> {
         let mut plan = Self::without_weights(config);
@@ -74,7 +74,7 @@ impl Plan {
             let planned = PlannedPrecision {
                 precision: precision.to_string(),
                 head: forms.head.precision().to_string(),
-                weights: conversion.model_bytes(config.tie_word_embeddings),
+                weights: conversion.model_bytes(config.tie_word_embeddings()),
                 loading: conversion.largest_read(),
                 longest_context: None,
             };
@@ -105,13 +105,13 @@ impl Plan {
         plan
     }
 
-    fn without_weights(config: &ChatGlmConfig) -> Self {
+    fn without_weights(config: &ModelConfig) -> Self {
         let cache = |precision| 1000 * config.cache_bytes_per_token(precision) as u64;
-        // Of a block, at its widest: the residual and its norm, and what goes into the GELU and comes out.
-        let work = VALUE * (2 * config.hidden_size + 2 * config.inner_hidden_size) as u64;
+        // Of a block, at its widest: the residual and its norm, and what goes into the activation and comes out.
+        let work = VALUE * (2 * config.hidden_size() + 2 * config.inner_hidden_size()) as u64;
         Self {
             available_memory: available_memory(),
-            max_sequence_length: config.max_sequence_length,
+            max_sequence_length: config.max_sequence_length(),
             cache_f16_per_1000_tokens: cache(CachePrecision::F16),
             cache_int8_per_1000_tokens: cache(CachePrecision::Int8),
             work_per_1000_tokens: 1000 * work,

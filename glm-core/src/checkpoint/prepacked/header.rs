@@ -13,10 +13,10 @@ use super::place::{Entry, FloatType, Layout, MATRIX_ALIGNMENT, Place, form_of};
 use crate::{
     checkpoint::{
         files::WeightDType,
-        names::{LM_HEAD, model_tensors},
+        names::{is_head, model_tensors},
         precision::{Form, Forms, Precision},
     },
-    config::{ChatGlmConfig, ModelConfig},
+    config::ModelConfig,
     error::{Error, Result},
 };
 
@@ -34,7 +34,7 @@ const MAX_HEADER_BYTES: usize = 16 << 20;
 /// What a file holds, and where.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
-    pub(super) config: ChatGlmConfig,
+    pub(super) config: ModelConfig,
     pub(super) forms: Forms,
     /// The head last, and left out when it is the embedding.
     pub(super) tensors: Vec<Entry>,
@@ -88,7 +88,7 @@ impl Header {
     /// [`Error::Malformed`] when the model is too large for a file, or a matrix is no float.
     pub(super) fn plan(
         path: &Path,
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         forms: Forms,
         dtype: impl Fn(&str) -> Option<WeightDType>,
     ) -> Result<Self> {
@@ -121,7 +121,7 @@ impl Header {
 
     /// Leaves the head out; the file ends where it would have begun.
     pub(super) fn drop_head(&mut self) {
-        self.tensors.retain(|entry| entry.name != LM_HEAD);
+        self.tensors.retain(|entry| !is_head(&entry.name));
     }
 
     /// Length of the file in bytes.
@@ -169,7 +169,7 @@ impl Header {
             .map_err(|error| Error::malformed(path, format!("its header: {error}")))?;
         let config =
             serde_json::to_vec(&json.config).map_err(|error| Error::malformed(path, error))?;
-        let ModelConfig::ChatGlm(config) = ModelConfig::from_json(path, &config)?;
+        let config = ModelConfig::from_json(path, &config)?;
         let forms = Forms {
             layers: form(path, &json.layers)?,
             head: form(path, &json.head)?,
@@ -196,7 +196,7 @@ impl Header {
         let mut entries = self.tensors.iter();
         for expected in model_tensors(&self.config) {
             match entries.next() {
-                None if expected.name == LM_HEAD => return Ok(()),
+                None if is_head(&expected.name) => return Ok(()),
                 Some(entry) if entry.name == expected.name => {
                     entry.check(path, &expected, self.forms)?;
                 }
@@ -260,7 +260,7 @@ impl Header {
     /// The JSON text; the ranges in memory count from byte `start` less than those in the text.
     fn json(&self, start: usize) -> Result<String> {
         let malformed = |error: serde_json::Error| Error::malformed("the header", error);
-        let config = ModelConfig::ChatGlm(self.config.clone()).to_json()?;
+        let config = self.config.to_json()?;
         let json = Json {
             config: serde_json::from_str(&config).map_err(malformed)?,
             layers: self.forms.layers.precision().to_string(),

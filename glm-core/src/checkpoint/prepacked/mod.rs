@@ -39,7 +39,7 @@ use crate::{
         precision::Forms,
         weight::{Weight, codes_shape, scales_shape},
     },
-    config::ChatGlmConfig,
+    config::ModelConfig,
     error::{Error, Result},
     model::Model,
 };
@@ -87,7 +87,7 @@ impl PrepackedFile {
     }
 
     /// The configuration in it.
-    pub(super) fn config(&self) -> &ChatGlmConfig {
+    pub(super) fn config(&self) -> &ModelConfig {
         &self.header.config
     }
 

@@ -19,13 +19,13 @@ use crate::{
         atomic_file::PartWriter,
         conversion::Conversion,
         files::WeightDType,
-        names::{LayerNames, WORD_EMBEDDINGS},
+        names::Names,
         network::{Part, parts_of},
         precision::{Form, Forms},
         progress::{LoadStage, Meter},
         weight::Weight,
     },
-    config::{ChatGlmConfig, ModelConfig},
+    config::ModelConfig,
     error::{Error, Result},
     model::Model,
 };
@@ -40,7 +40,8 @@ use crate::{
 /// [`Error::BigEndian`].
 pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    let ModelConfig::ChatGlm(config) = model.config();
+    let config = model.config();
+    let names = Names::of(config);
     let parts = parts_of(model.network());
     let part = |name: &str| {
         parts
@@ -50,10 +51,10 @@ pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     };
     let form = |name: &str| part(name).map_or(Form::Float, form_of_part);
     let forms = Forms {
-        layers: form(&format!("{}.weight", LayerNames::new(0).dense)),
-        head: form(WORD_EMBEDDINGS),
+        layers: form(&format!("{}.weight", names.layer(0).dense)),
+        head: form(names.word_embeddings),
     };
-    let header = Header::plan(path, &config, forms, |name| part(name).map(stored_type))?;
+    let header = Header::plan(path, config, forms, |name| part(name).map(stored_type))?;
     let mut writer = Writer::create(path, header, |file| file)?;
     for (name, part) in &parts {
         writer.put(name, &part.weight())?;
@@ -67,7 +68,7 @@ pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
 /// As [`Conversion::run`] and [`save_prepacked`]. Nothing is left of the file then.
 pub(in crate::checkpoint) fn write(
     conversion: &Conversion<'_>,
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     path: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<()> {
@@ -106,7 +107,7 @@ pub(in crate::checkpoint) fn verify(
 fn write_through<W: Write + Seek>(
     through: impl FnOnce(File) -> W,
     conversion: &Conversion<'_>,
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     path: &Path,
     meter: &mut Meter<'_>,
 ) -> Result<()> {
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_that_says_what_is_needed_and_leaves_nothing() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
-        let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&source).unwrap();
+        let config = ModelConfig::from_dir(&source).unwrap();
         let files = CheckpointFiles::open(&source).unwrap();
         let stored = Forms::of_config(&config);
         let [layers, head] = [Precision::INT4, Precision::INT8];

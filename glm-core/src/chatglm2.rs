@@ -1,0 +1,203 @@
+//! ChatGLM2-6B and CodeGeeX2-6B: a causal language model with shared keys and values
+//! ([multi-query attention](https://arxiv.org/abs/1911.02150)), after the official `modeling_chatglm.py`.
+//!
+//! ```text
+//! h = x + Attention(RMS(x))    x = h + MLP(RMS(h))
+//! logits = RMS(x) · Wᵀ
+//! ```
+
+use burn::{
+    module::Module,
+    tensor::{Int, Tensor, assert_shape},
+};
+use glm_backends::{
+    cpu::{QkvLayout, RotaryPairs},
+    swiglu,
+};
+
+use crate::{
+    attention_mask::AttentionMask,
+    kv_cache::KvCache,
+    layers::{
+        Stage, attention::AttentionContext, embedding::TokenEmbedding, linear::GlmLinear,
+        rms_norm::RmsNorm, rotary::RotaryTable,
+    },
+};
+
+/// ChatGLM2-6B without tokenizer, sampler or files.
+#[derive(Module, Debug)]
+pub struct ChatGlm2 {
+    pub(crate) word_embeddings: TokenEmbedding,
+    pub(crate) layers: Vec<Glm2Block>,
+    pub(crate) final_layernorm: RmsNorm,
+    /// `None` when the head is the embedding, as it happens to be in no published model.
+    pub(crate) output_layer: Option<GlmLinear>,
+    /// The values of a head that are turned by their position: the first half.
+    pub(crate) rotary_dim: usize,
+    /// What positions are divided by before.
+    pub(crate) rope_ratio: f64,
+}
+
+impl ChatGlm2 {
+    /// Logits of every position, for the tokens that follow it.
+    ///
+    /// # Shapes
+    /// - `input_ids`: `[batch, seq]`; the tokens behind those in `cache`
+    /// - `position_ids`: `[batch, 1, seq]`
+    /// - `attention_mask`: one span for each row
+    /// - result: `[batch, seq, padded_vocab_size]`, f32
+    ///
+    /// # Panics
+    /// If shapes do not fit together or an id is not below `padded_vocab_size`.
+    pub fn forward(
+        &self,
+        input_ids: Tensor<2, Int>,
+        position_ids: Tensor<3, Int>,
+        attention_mask: &AttentionMask,
+        cache: &mut KvCache,
+    ) -> Tensor<3> {
+        let hidden_states =
+            self.hidden_states(input_ids, position_ids, attention_mask, cache, |_, _| {});
+        self.logits(hidden_states)
+    }
+
+    /// As [`ChatGlm2::forward`] up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every
+    /// stage on the way.
+    pub fn hidden_states(
+        &self,
+        input_ids: Tensor<2, Int>,
+        position_ids: Tensor<3, Int>,
+        attention_mask: &AttentionMask,
+        cache: &mut KvCache,
+        mut observe: impl FnMut(Stage, &Tensor<3>),
+    ) -> Tensor<3> {
+        let [batch, seq] = input_ids.dims();
+        assert_shape!(position_ids, [batch, 1, seq]);
+        let rotary = self.rotary(position_ids);
+        let attention = AttentionContext::new(rotary, attention_mask, cache.len(), seq);
+
+        let mut x = self.word_embeddings.forward(input_ids); // [batch, seq, hidden_size]
+        observe(Stage::Embedding, &x);
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(x, &attention, cache);
+            observe(Stage::Layer(index), &x);
+        }
+        cache.advance(seq);
+
+        let x = self.final_layernorm.forward(x);
+        observe(Stage::FinalLayerNorm, &x);
+        x
+    }
+
+    /// The cosines and sines of one pass, for `position_ids` as [`ChatGlm2::forward`] takes them.
+    pub(crate) fn rotary(&self, position_ids: Tensor<3, Int>) -> RotaryTable {
+        RotaryTable::neighbours(position_ids, self.rotary_dim, self.rope_ratio)
+    }
+
+    /// The head: `[batch, seq, hidden_size]` → `[batch, seq, padded_vocab_size]`.
+    pub fn logits(&self, hidden_states: Tensor<3>) -> Tensor<3> {
+        match &self.output_layer {
+            Some(output_layer) => output_layer.forward(hidden_states),
+            None => self.word_embeddings.logits(hidden_states),
+        }
+    }
+}
+
+/// One transformer block.
+#[derive(Module, Debug)]
+pub(crate) struct Glm2Block {
+    pub(crate) input_layernorm: RmsNorm,
+    pub(crate) self_attention: SharedKeyAttention,
+    pub(crate) post_attention_layernorm: RmsNorm,
+    pub(crate) mlp: SwigluMlp,
+    /// The residual goes on with what a norm gives, not with what it takes: no published model does.
+    pub(crate) residual_post_layernorm: bool,
+}
+
+impl Glm2Block {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        attention: &AttentionContext<'_>,
+        cache: &mut KvCache,
+    ) -> Tensor<3> {
+        let residual = |x: Tensor<3>, norm: &Tensor<3>| match self.residual_post_layernorm {
+            true => norm.clone(),
+            false => x,
+        };
+        let a = self.input_layernorm.forward(x.clone());
+        let h = residual(x, &a) + self.self_attention.forward(a, attention, cache);
+        let b = self.post_attention_layernorm.forward(h.clone());
+        residual(h, &b) + self.mlp.forward(b)
+    }
+
+    /// The four matrices, by their names.
+    pub(crate) fn linears_mut(&mut self) -> [(&'static str, &mut GlmLinear); 4] {
+        let (attention, mlp) = (&mut self.self_attention, &mut self.mlp);
+        [
+            (
+                "self_attention.query_key_value",
+                &mut attention.query_key_value,
+            ),
+            ("self_attention.dense", &mut attention.dense),
+            ("mlp.dense_h_to_4h", &mut mlp.dense_h_to_4h),
+            ("mlp.dense_4h_to_h", &mut mlp.dense_4h_to_h),
+        ]
+    }
+}
+
+/// Attention of all heads, with its two projections; a group of heads shares keys and values.
+///
+/// The official code divides the scores by the layer's number and multiplies them by it again before the softmax, which
+/// keeps them in the range of fp16. In f32 that cancels, and is left out.
+#[derive(Module, Debug)]
+pub(crate) struct SharedKeyAttention {
+    /// Output rows by part, `[queries | keys | values][heads or groups][head_dim]`; without groups by head,
+    /// `[heads][q | k | v][head_dim]`.
+    pub(crate) query_key_value: GlmLinear,
+    pub(crate) dense: GlmLinear,
+    pub(crate) num_attention_heads: usize,
+    /// Groups that share keys and values; `None` when each head has its own.
+    pub(crate) multi_query_groups: Option<usize>,
+    pub(crate) head_dim: usize,
+    pub(crate) layer: usize,
+}
+
+impl SharedKeyAttention {
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        attention: &AttentionContext<'_>,
+        cache: &mut KvCache,
+    ) -> Tensor<3> {
+        let qkv = self.query_key_value.forward(x); // [batch, seq, (heads + 2 * groups) * head_dim]
+        let context = attention.attend(self.layer, qkv, self.layout(), cache);
+        self.dense.forward(context)
+    }
+
+    fn layout(&self) -> QkvLayout {
+        let (heads, head_dim) = (self.num_attention_heads, self.head_dim);
+        match self.multi_query_groups {
+            Some(groups) => QkvLayout::by_part(heads, groups, head_dim),
+            None => QkvLayout {
+                pairs: RotaryPairs::Neighbours,
+                ..QkvLayout::by_head(heads, head_dim, 1)
+            },
+        }
+    }
+}
+
+/// Two layers with a SwiGLU between them.
+#[derive(Module, Debug)]
+pub(crate) struct SwigluMlp {
+    /// Gates, then values.
+    pub(crate) dense_h_to_4h: GlmLinear,
+    pub(crate) dense_4h_to_h: GlmLinear,
+}
+
+impl SwigluMlp {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = self.dense_h_to_4h.forward(x); // [batch, seq, 2 * ffn_hidden_size]
+        self.dense_4h_to_h.forward(swiglu(x))
+    }
+}
