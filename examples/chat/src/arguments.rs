@@ -187,7 +187,7 @@ impl Arguments {
             ..ChatOptions::default()
         };
         if self.conversation.raw {
-            options.response = ResponseRules::Raw;
+            options.response = Some(ResponseRules::Raw);
         }
         Ok(options)
     }

@@ -4,6 +4,7 @@ use glm_tokenizer::{DecodeOptions, GlmTokenizer, StreamDecoder};
 
 use crate::{
     chat::{PromptStyle, ReplyStream, ResponseRules, Turn},
+    config::ModelConfig,
     error::{Error, Result},
     generate::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings},
     model::Model,
@@ -13,22 +14,14 @@ use crate::{
 /// Tokens kept free for the answer when a long history is cut, if `max_length` allows.
 const ROOM_FOR_REPLY: usize = 256;
 
-/// How to chat. The default is the official one.
-#[derive(Debug, Clone, PartialEq)]
+/// How to chat. The default is that of ChatGLM-6B; [`Model::chat_options`] gives that of any model.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatOptions {
     /// Length, sampling and stop strings. `max_length` is held to the model's `max_sequence_length`.
     pub generation: GenerationOptions,
-    /// What is done to the model's text; [`ResponseRules::Raw`] leaves it as it is.
-    pub response: ResponseRules,
-}
-
-impl Default for ChatOptions {
-    fn default() -> Self {
-        Self {
-            generation: GenerationOptions::default(),
-            response: ResponseRules::ChatGlm,
-        }
-    }
+    /// What is done to the model's text; [`ResponseRules::Raw`] leaves it as it is, and `None` is what the official code of
+    /// the model does.
+    pub response: Option<ResponseRules>,
 }
 
 /// An answer, and what became of the history.
@@ -53,6 +46,23 @@ pub struct Reply {
 }
 
 impl Model {
+    /// The defaults of the model's official `chat`.
+    pub fn chat_options(&self) -> ChatOptions {
+        let generation = match self.config() {
+            ModelConfig::ChatGlm(_) => GenerationOptions::default(),
+            ModelConfig::ChatGlm2(_) => GenerationOptions {
+                max_length: 8192,
+                temperature: 0.8,
+                top_p: 0.8,
+                ..GenerationOptions::default()
+            },
+        };
+        ChatOptions {
+            generation,
+            response: None,
+        }
+    }
+
     /// Answers `query`, with the official defaults and the history of the conversation so far.
     ///
     /// Text never becomes a special token, whatever it spells; see [`GlmTokenizer::encode`].
@@ -60,7 +70,7 @@ impl Model {
     /// # Errors
     /// As [`Model::stream_chat`].
     pub fn chat(&self, tokenizer: &GlmTokenizer, query: &str, history: &[Turn]) -> Result<Reply> {
-        self.chat_with(tokenizer, query, history, &ChatOptions::default())
+        self.chat_with(tokenizer, query, history, &self.chat_options())
     }
 
     /// [`Model::chat`] with options.
@@ -95,7 +105,7 @@ impl Model {
         self.check_tokenizer(tokenizer)?;
         let generation = self.within_its_length(options);
         generation.validate()?;
-        let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
+        let (dropped_turns, prompt) = fit(self.template(), tokenizer, query, history, &generation)?;
         let turns = History {
             query,
             seen: &history[dropped_turns..],
@@ -106,7 +116,7 @@ impl Model {
             tokenizer,
             &prompt,
             &generation,
-            options.response,
+            options.response.unwrap_or(self.template().1),
             turns,
         )
     }
@@ -118,7 +128,7 @@ impl Model {
     /// a blank of its own is followed by `<sop>` alone.
     ///
     /// # Errors
-    /// [`Error::Prompt`] for a text without a blank; otherwise as [`Model::stream_chat`].
+    /// [`Error::Prompt`] for a text without a blank, and for ChatGLM2-6B, which fills none; otherwise as [`Model::stream_chat`].
     pub fn infill(
         &self,
         tokenizer: &GlmTokenizer,
@@ -128,6 +138,12 @@ impl Model {
         self.check_tokenizer(tokenizer)?;
         let mut prompt = tokenizer.encode_infilling(text);
         prompt.push(tokenizer.special_tokens().sop);
+        if matches!(self.config(), ModelConfig::ChatGlm2(_)) {
+            return Err(Error::Prompt {
+                expected: "a question: only ChatGLM-6B fills blanks".to_owned(),
+                tokens: prompt.len(),
+            });
+        }
         let generation = self.within_its_length(options);
         let turns = History {
             query: text,
@@ -139,7 +155,7 @@ impl Model {
             tokenizer,
             &prompt,
             &generation,
-            options.response,
+            options.response.unwrap_or(self.template().1),
             turns,
         )?;
         Ok(stream.run()?.response)
@@ -147,6 +163,14 @@ impl Model {
 }
 
 impl Model {
+    /// The official rounds, and the official clean-up of answers. CodeGeeX2 has those of ChatGLM2-6B.
+    fn template(&self) -> (PromptStyle, ResponseRules) {
+        match self.config() {
+            ModelConfig::ChatGlm(_) => (PromptStyle::ChatGlm, ResponseRules::ChatGlm),
+            ModelConfig::ChatGlm2(_) => (PromptStyle::ChatGlm2, ResponseRules::ChatGlm2),
+        }
+    }
+
     /// The options with `max_length` held to the length that the model was trained for.
     fn within_its_length(&self, options: &ChatOptions) -> GenerationOptions {
         let generation = options.generation.clone();
@@ -160,6 +184,7 @@ impl Model {
 
 /// The prompt with as many of the newest turns as fit, and how many old ones do not.
 fn fit(
+    (style, _): (PromptStyle, ResponseRules),
     tokenizer: &GlmTokenizer,
     query: &str,
     history: &[Turn],
@@ -173,7 +198,7 @@ fn fit(
         .max(1);
     let mut dropped = 0;
     loop {
-        let text = PromptStyle::ChatGlm.build_prompt(&history[dropped..], query);
+        let text = style.build_prompt(&history[dropped..], query);
         let prompt = tokenizer.with_special_tokens(tokenizer.encode(&text));
         let needed = if dropped < history.len() { room } else { 1 };
         if prompt.len() + needed <= max_length {
