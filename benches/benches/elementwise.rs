@@ -1,12 +1,14 @@
-//! What a block does to each value: norm, GELU, residual; for a token and for a prompt of 512.
+//! What a block does to each value: norm, activation, residual; for a token and for a prompt of 512.
 
 use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use glm_backends::cpu::{gelu, layer_norm, rms_norm, scaled_add};
+use glm_backends::cpu::{gelu, layer_norm, rms_norm, scaled_add, swiglu};
 
 const HIDDEN: usize = 4096;
 const INNER: usize = 16384;
+/// Of ChatGLM2-6B, behind the gate.
+const GATED: usize = 13696;
 const TOKENS: [usize; 2] = [1, 512];
 const EPS: f32 = 1e-5;
 
@@ -27,6 +29,24 @@ fn bench(criterion: &mut Criterion) {
         // In place, again and again: the values go to zero and to a fixed point, at no other speed.
         group.bench_function(BenchmarkId::from_parameter(tokens), |bencher| {
             bencher.iter(|| gelu(black_box(&mut y)));
+        });
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("swiglu");
+    for tokens in TOKENS {
+        let x = wave(tokens * 2 * GATED);
+        let mut y = vec![0.0; tokens * GATED];
+        swiglu(&x, GATED, &mut y);
+        for index in (0..y.len()).step_by(997) {
+            let at = index / GATED * 2 * GATED + index % GATED;
+            let (gate, value) = (f64::from(x[at]), f64::from(x[at + GATED]));
+            let expected = gate / (1.0 + (-gate).exp()) * value;
+            assert!((f64::from(y[index]) - expected).abs() < 1e-5);
+        }
+        group.throughput(Throughput::Bytes(size_of_val(x.as_slice()) as u64));
+        group.bench_function(BenchmarkId::from_parameter(tokens), |bencher| {
+            bencher.iter(|| swiglu(black_box(&x), GATED, &mut y));
         });
     }
     group.finish();

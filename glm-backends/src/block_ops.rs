@@ -242,7 +242,7 @@ impl BlockOps for Flex {
         let shape = x.layout().shape().clone();
         let mut out = spare_buffers::take(shape.num_elements());
         cpu::rms_norm(x.storage(), weight.storage(), epsilon, &mut out);
-        // Not given back: the residual goes on with `x`.
+        spare_buffers::give_back(x);
         float_tensor(out, shape)
     }
 

@@ -12,7 +12,7 @@ use burn::{
 };
 use glm_backends::{
     cpu::{QkvLayout, RotaryPairs},
-    swiglu,
+    scaled_add, swiglu,
 };
 
 use crate::{
@@ -126,9 +126,11 @@ impl Glm2Block {
             false => x,
         };
         let a = self.input_layernorm.forward(x.clone());
-        let h = residual(x, &a) + self.self_attention.forward(a, attention, cache);
+        let x = residual(x, &a);
+        let h = scaled_add(1.0, x, self.self_attention.forward(a, attention, cache));
         let b = self.post_attention_layernorm.forward(h.clone());
-        residual(h, &b) + self.mlp.forward(b)
+        let h = residual(h, &b);
+        scaled_add(1.0, h, self.mlp.forward(b))
     }
 
     /// The four matrices, by their names.

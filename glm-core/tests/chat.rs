@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use glm_core::{
     Error, GenerationOptions, GlmTokenizer, Model,
     chat::{ChatOptions, Reply, ResponseRules, Turn, process_response},
-    generate::{BeamSearchOptions, CancelToken, FinishReason, beam_search},
+    generate::{BeamSearchOptions, CancelToken, FinishReason, Generator, beam_search},
 };
+use glm_tokenizer::DecodeOptions;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mini-model/chatglm-mini")
@@ -51,7 +52,7 @@ fn streamed_pieces_are_the_reply() {
     for seed in 0..20 {
         for response in [ResponseRules::ChatGlm, ResponseRules::Raw] {
             let options = ChatOptions {
-                response,
+                response: Some(response),
                 ..wild(seed)
             };
             let mut stream = model
@@ -73,7 +74,7 @@ fn streamed_pieces_are_the_reply() {
 fn the_last_token_at_the_limit_is_part_of_the_reply() {
     let (tokenizer, model) = mini();
     let raw = |options: ChatOptions| ChatOptions {
-        response: ResponseRules::Raw,
+        response: Some(ResponseRules::Raw),
         ..options
     };
     let mut longer = String::new();
@@ -178,7 +179,7 @@ fn a_stop_string_ends_the_reply_before_it() {
     let (tokenizer, model) = mini();
     for seed in 0..10 {
         let mut options = ChatOptions {
-            response: ResponseRules::Raw,
+            response: Some(ResponseRules::Raw),
             ..wild(seed)
         };
         let whole = model
@@ -258,7 +259,10 @@ fn beams_are_told_best_first_and_cut_at_stop_strings() {
     assert_eq!(replies.len(), 3);
     for (reply, hypothesis) in replies.iter().zip(&found[0]) {
         let text = tokenizer.decode(&hypothesis.tokens, Default::default());
-        assert_eq!(reply.response, process_response(&text, options.response));
+        assert_eq!(
+            reply.response,
+            process_response(&text, ResponseRules::ChatGlm)
+        );
         assert_eq!(reply.finish_reason, hypothesis.finish_reason);
         assert_eq!(reply.history, [Turn::new("你好", reply.response.clone())]);
     }
@@ -329,4 +333,47 @@ fn handles_move_between_threads() {
     fn is_send<T: Send>() {}
     is_send::<glm_core::chat::StreamedReply<'_>>();
     is_send::<glm_core::model::DecodeState>();
+}
+
+/// The tiny ChatGLM2-6B whose file has a tokenizer.
+#[test]
+fn chatglm2_is_asked_in_its_own_rounds() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ggml/chatglm2-tiny.f16.bin");
+    let model = glm_core::load(&file).unwrap();
+    let tokenizer = glm_core::load_tokenizer(&file).unwrap();
+    let options = ChatOptions {
+        response: Some(ResponseRules::Raw),
+        ..greedy(8)
+    };
+    let history = [Turn::new("a", "b")];
+    let reply = model
+        .chat_with(&tokenizer, "c", &history, &options)
+        .unwrap();
+    let prompt = "[Round 1]\n\n问：a\n\n答：b\n\n[Round 2]\n\n问：c\n\n答：";
+    let prompt = tokenizer.with_special_tokens(tokenizer.encode(prompt));
+    assert_eq!(reply.prompt_tokens, prompt.len());
+    let ids: Vec<u32> = Generator::new(&model, &prompt, &options.generation)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(
+        reply.response,
+        tokenizer.decode(&ids, DecodeOptions::default())
+    );
+    assert_eq!(reply.history.len(), 2);
+
+    let defaults = model.chat_options().generation;
+    assert_eq!(
+        (defaults.max_length, defaults.temperature, defaults.top_p),
+        (8192, 0.8, 0.8)
+    );
+    let error = model.infill(&tokenizer, "a[MASK]", &options).unwrap_err();
+    assert!(matches!(error, Error::Prompt { .. }), "{error}");
+    let (other, _) = mini();
+    let error = model.chat(&other, "c", &[]).unwrap_err();
+    assert!(
+        matches!(error, Error::OtherTokenizer { token: "</s>", .. }),
+        "{error}"
+    );
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use glm_core::{
     Error, GenerationOptions, GlmTokenizer, Model,
-    chat::{ChatOptions, process_response},
+    chat::{ChatOptions, ResponseRules, process_response},
     config::PositionRules,
     generate::{CancelToken, FinishReason, Generator, row_seed},
 };
@@ -54,7 +54,7 @@ fn piece(
         .collect();
     process_response(
         &tokenizer.decode(&tokens, Default::default()),
-        options.response,
+        ResponseRules::ChatGlm,
     )
 }
 

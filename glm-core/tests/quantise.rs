@@ -5,19 +5,23 @@
 use std::path::{Path, PathBuf};
 
 use glm_core::{
-    Error, GenerationOptions, LoadOptions, Model,
+    Error, GenerationOptions, LoadOptions, Model, Quantizer,
     checkpoint::{
         Bits, CheckpointFiles, Converter, LoadStage, Precision, Target, WeightDType, save_f16,
     },
+    config::ModelConfig,
     generate::Generator,
+    model::PaddingSide,
 };
 use glm_quant::{Int4Matrix, Int8Matrix, half::f16};
 
 const DENSE: &str = "transformer.layers.1.attention.dense.weight";
-const FLOAT: [&str; 3] = [
+const FLOAT: [&str; 5] = [
     "chatglm-6b-tiny",
     "chatglm-6b-tiny-no2d",
     "chatglm-6b-tiny-legacy",
+    "chatglm2-tiny",
+    "codegeex2-tiny",
 ];
 
 fn golden(case: &str) -> PathBuf {
@@ -43,7 +47,11 @@ fn halves(bytes: &[u8]) -> Vec<f16> {
 
 /// The logits after a prompt.
 fn logits(model: &Model) -> Vec<f32> {
-    let (logits, _) = model.prefill(&[&[318, 584, 207, 604, 621, 624]]).unwrap();
+    let prompt: &[u32] = match model.config() {
+        ModelConfig::ChatGlm(_) => &[318, 584, 207, 604, 621, 624],
+        _ => &[318, 184, 207],
+    };
+    let (logits, _) = model.prefill(&[prompt]).unwrap();
     logits.into_data().try_to_vec().unwrap()
 }
 
@@ -86,6 +94,45 @@ fn finer_precisions_are_closer_to_the_original() {
             "{case}: an int8 head is {head} away"
         );
     }
+}
+
+#[test]
+fn a_model_in_memory_gets_the_codes_of_loading_or_better_ones() {
+    for case in FLOAT {
+        let original = load(case, "stored").unwrap();
+        let quantize = |quantizer| {
+            let model = original.clone();
+            let head = Some(Precision::Stored);
+            model.quantize(Precision::INT4, head, quantizer, |_, _| {})
+        };
+        let rounded = quantize(Quantizer::RoundToNearest).unwrap();
+        let loaded = LoadOptions::default()
+            .precision(Precision::INT4)
+            .head(Precision::Stored)
+            .load(golden(case))
+            .unwrap();
+        assert_eq!(logits(&rounded), logits(&loaded), "{case}");
+
+        let row: Vec<u32> = match original.config() {
+            ModelConfig::ChatGlm(_) => (0..200).chain([621, 624]).chain(200..400).collect(),
+            _ => (0..400).collect(),
+        };
+        let calibration = std::slice::from_ref(&row);
+        let calibrated = quantize(Quantizer::Gptq { calibration }).unwrap();
+        // On the text that it was calibrated with it is the closer one.
+        let wanted = all_logits(&original, &row);
+        let [calibrated, rounded] =
+            [calibrated, rounded].map(|model| distance(&wanted, &all_logits(&model, &row)));
+        assert!(calibrated < rounded, "{case}: {calibrated} {rounded}");
+    }
+}
+
+/// The logits behind every token of a row.
+fn all_logits(model: &Model, row: &[u32]) -> Vec<f32> {
+    let rows = [row];
+    let input = model.input(&rows, &model.layouts(&rows).unwrap(), PaddingSide::Left);
+    let logits = model.forward_observed(input, |_, _| {});
+    logits.into_data().try_to_vec().unwrap()
 }
 
 #[test]

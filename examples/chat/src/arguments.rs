@@ -295,7 +295,7 @@ impl Arguments {
             ..ChatOptions::default()
         };
         if self.conversation.raw {
-            options.response = ResponseRules::Raw;
+            options.response = Some(ResponseRules::Raw);
         }
         Ok(options)
     }

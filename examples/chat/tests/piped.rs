@@ -34,7 +34,7 @@ fn chat(arguments: &[&str], input: &[u8]) -> Output {
 fn expected(questions: &[Option<&str>], response: ResponseRules) -> String {
     let (tokenizer, model) = mini_model::load().unwrap();
     let mut options = ChatOptions {
-        response,
+        response: Some(response),
         ..ChatOptions::default()
     };
     options.generation.do_sample = false;

@@ -22,7 +22,7 @@ Examples:
   convert chatglm-6b --to int4 -o chatglm-6b-int4
   convert chatglm-6b-int4.glm --to int4 --requantize -o chatglm-6b-int4";
 
-/// Convert a ChatGLM-6B checkpoint between its forms on disk
+/// Convert a checkpoint of ChatGLM-6B or ChatGLM2-6B between its forms on disk
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Arguments {

@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 use glm_core::{DeviceName, checkpoint::WeightFormat};
 use parity::{Options, check_folder};
 
-/// Compares this program's results with those of the official ChatGLM-6B code, as recorded in expected.json and
+/// Compares this program's results with those of the official ChatGLM-6B or ChatGLM2-6B code, as recorded in expected.json and
 /// expected.safetensors beside a checkpoint.
 ///
 /// Prints one line for each check, with the largest error and the tolerance. Ends with 0 when all checks have passed,

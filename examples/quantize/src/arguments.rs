@@ -24,7 +24,7 @@ Examples:
   quantize chatglm-6b --precision int4 --gptq text.txt -o chatglm-6b-int4-gptq.glm
   quantize chatglm-6b --precision int4 --official -o chatglm-6b-int4";
 
-/// Quantise a ChatGLM-6B checkpoint to INT8 or INT4 on disk
+/// Quantise a checkpoint of ChatGLM-6B or ChatGLM2-6B to INT8 or INT4 on disk
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Arguments {

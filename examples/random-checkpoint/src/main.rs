@@ -1,4 +1,4 @@
-//! Writes a ChatGLM-6B checkpoint with random weights in the official sharded layout.
+//! Writes a checkpoint with random weights in the official sharded layout.
 //!
 //! ```sh
 //! cargo run --release -p random-checkpoint -- --out /tmp/chatglm-6b-random

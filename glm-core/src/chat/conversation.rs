@@ -4,6 +4,7 @@ use glm_tokenizer::GlmTokenizer;
 
 use crate::{
     chat::{PromptStyle, ResponseRules, Turn, answer_text::TextGenerator},
+    config::ModelConfig,
     error::{Error, Result},
     generate::{CancelToken, FinishReason, GenerationOptions},
     model::Model,
@@ -13,22 +14,14 @@ use crate::{
 /// Tokens kept free for the answer when a long history is cut, if `max_length` allows.
 const ROOM_FOR_REPLY: usize = 256;
 
-/// How to chat. The default is the official one.
-#[derive(Debug, Clone, PartialEq)]
+/// How to chat. The default is that of ChatGLM-6B; [`Model::chat_options`] gives that of any model.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatOptions {
     /// Length, sampling and stop strings. `max_length` is held to the model's `max_sequence_length`.
     pub generation: GenerationOptions,
-    /// What is done to the model's text; [`ResponseRules::Raw`] leaves it as it is.
-    pub response: ResponseRules,
-}
-
-impl Default for ChatOptions {
-    fn default() -> Self {
-        Self {
-            generation: GenerationOptions::default(),
-            response: ResponseRules::ChatGlm,
-        }
-    }
+    /// What is done to the model's text; [`ResponseRules::Raw`] leaves it as it is, and `None` is what the official code of
+    /// the model does.
+    pub response: Option<ResponseRules>,
 }
 
 /// An answer, and what became of the history.
@@ -53,6 +46,23 @@ pub struct Reply {
 }
 
 impl Model {
+    /// The defaults of the model's official `chat`.
+    pub fn chat_options(&self) -> ChatOptions {
+        let generation = match self.config() {
+            ModelConfig::ChatGlm(_) => GenerationOptions::default(),
+            ModelConfig::ChatGlm2(_) => GenerationOptions {
+                max_length: 8192,
+                temperature: 0.8,
+                top_p: 0.8,
+                ..GenerationOptions::default()
+            },
+        };
+        ChatOptions {
+            generation,
+            response: None,
+        }
+    }
+
     /// Answers `query`, with the official defaults and the history of the conversation so far.
     ///
     /// Text never becomes a special token, whatever it spells; see [`GlmTokenizer::encode`].
@@ -60,7 +70,7 @@ impl Model {
     /// # Errors
     /// As [`Model::stream_chat`].
     pub fn chat(&self, tokenizer: &GlmTokenizer, query: &str, history: &[Turn]) -> Result<Reply> {
-        self.chat_with(tokenizer, query, history, &ChatOptions::default())
+        self.chat_with(tokenizer, query, history, &self.chat_options())
     }
 
     /// [`Model::chat`] with options.
@@ -99,7 +109,7 @@ impl Model {
                 tokenizer,
                 &question.prompt,
                 &question.generation,
-                options.response,
+                self.response_rules(options),
             )?,
             turns: question.turns,
         })
@@ -116,7 +126,8 @@ impl Model {
         self.check_tokenizer(tokenizer)?;
         let generation = self.within_its_length(generation);
         generation.validate()?;
-        let (dropped_turns, prompt) = fit(tokenizer, query, history, &generation)?;
+        let (dropped_turns, prompt) =
+            fit(self.prompt_style(), tokenizer, query, history, &generation)?;
         Ok(Question {
             prompt,
             generation,
@@ -125,6 +136,22 @@ impl Model {
                 seen: history[dropped_turns..].to_vec(),
                 dropped: dropped_turns,
             },
+        })
+    }
+
+    /// The official rounds; CodeGeeX2 has those of ChatGLM2-6B.
+    fn prompt_style(&self) -> PromptStyle {
+        match self.config() {
+            ModelConfig::ChatGlm(_) => PromptStyle::ChatGlm,
+            ModelConfig::ChatGlm2(_) => PromptStyle::ChatGlm2,
+        }
+    }
+
+    /// What is done to the text of an answer: as `options` say, else the official clean-up.
+    pub(super) fn response_rules(&self, options: &ChatOptions) -> ResponseRules {
+        options.response.unwrap_or(match self.config() {
+            ModelConfig::ChatGlm(_) => ResponseRules::ChatGlm,
+            ModelConfig::ChatGlm2(_) => ResponseRules::ChatGlm2,
         })
     }
 
@@ -164,6 +191,7 @@ impl Turns {
 
 /// The prompt with as many of the newest turns as fit, and how many old ones do not.
 fn fit(
+    style: PromptStyle,
     tokenizer: &GlmTokenizer,
     query: &str,
     history: &[Turn],
@@ -177,7 +205,7 @@ fn fit(
         .max(1);
     let mut dropped = 0;
     loop {
-        let text = PromptStyle::ChatGlm.build_prompt(&history[dropped..], query);
+        let text = style.build_prompt(&history[dropped..], query);
         let prompt = tokenizer.with_special_tokens(tokenizer.encode(&text));
         let needed = if dropped < history.len() { room } else { 1 };
         if prompt.len() + needed <= max_length {

@@ -162,7 +162,7 @@ impl StreamedInfilling<'_> {
             &self.tokenizer,
             &prompt,
             &generation,
-            self.options.response,
+            self.model.response_rules(&self.options),
         )?
         .with_cancel(self.cancel.clone());
         self.seed.get_or_insert(generator.generator.seed());

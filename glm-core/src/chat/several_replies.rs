@@ -26,11 +26,12 @@ impl Model {
         count: usize,
         cancel: &CancelToken,
     ) -> Result<Vec<Reply>> {
+        let rules = self.response_rules(options);
         let question = self.question(tokenizer, query, history, &options.generation)?;
         let prompts = vec![question.prompt.as_slice(); count];
         let mut batch =
             BatchGenerator::new(self, &prompts, &question.generation)?.with_cancel(cancel.clone());
-        let text = |_| AnswerText::new(tokenizer, &question.generation.stop, options.response);
+        let text = |_| AnswerText::new(tokenizer, &question.generation.stop, rules);
         let mut texts: Vec<AnswerText> = (0..count).map(text).collect();
         while let Some(tokens) = batch.next().transpose()? {
             for (row, (text, token)) in texts.iter_mut().zip(tokens).enumerate() {
@@ -63,11 +64,12 @@ impl Model {
         beams: &BeamSearchOptions,
         cancel: &CancelToken,
     ) -> Result<Vec<Reply>> {
+        let rules = self.response_rules(options);
         let question = self.question(tokenizer, query, history, &options.generation)?;
         let prompts = [question.prompt.as_slice()];
         let found = beam_search_until(self, &prompts, &question.generation, beams, cancel)?;
         let replies = found.into_iter().flatten().map(|hypothesis| {
-            let mut text = AnswerText::new(tokenizer, &question.generation.stop, options.response);
+            let mut text = AnswerText::new(tokenizer, &question.generation.stop, rules);
             for &token in &hypothesis.tokens {
                 text.push(token);
             }

@@ -124,3 +124,81 @@ impl<'a> AttentionContext<'a> {
         Tensor::cat((0..seq).step_by(QUERY_BLOCK).map(block).collect(), 2)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution, Int, TensorData};
+    use glm_backends::{
+        CachePrecision,
+        cpu::{RotaryPairs, Span},
+    };
+
+    use super::*;
+
+    /// The operations of burn against the kernels, over a cache of two passes.
+    #[test]
+    fn devices_without_kernels_compute_the_same() {
+        let device = Device::flex();
+        let by_head = |pairs| QkvLayout {
+            pairs,
+            ..QkvLayout::by_head(4, 16, 2)
+        };
+        for layout in [
+            QkvLayout::by_part(4, 2, 16),
+            by_head(RotaryPairs::Neighbours),
+            by_head(RotaryPairs::Halves { parts: 2 }),
+        ] {
+            let mask = AttentionMask::new(vec![
+                Span {
+                    first: 0,
+                    context: 3,
+                },
+                Span {
+                    first: 2,
+                    context: 2,
+                },
+            ]);
+            let mut caches = [(); 2].map(|()| KvCache::new(1, CachePrecision::F32, 0));
+            for seq in [5, 1, 3] {
+                let shape = [2, seq, layout.width()];
+                let qkv = Tensor::<3>::random(shape, Distribution::Uniform(-2.0, 2.0), &device);
+                let [own, portable] = [true, false].map(|own_kernels| {
+                    let cache = &mut caches[usize::from(own_kernels)];
+                    let start = cache.len();
+                    let rotary = rotary(layout.pairs, start, seq, &device);
+                    let context = AttentionContext {
+                        own_kernels,
+                        masked: mask.to_tensor(start, seq, &device),
+                        ..AttentionContext::new(rotary, &mask, start, seq)
+                    };
+                    let result = context.attend(0, qkv.clone(), layout, cache);
+                    cache.advance(seq);
+                    result
+                });
+                // The padding of the second row sees nothing: zeros by one, a mean by the other.
+                let real = |x: Tensor<3>, row: usize, from: usize| x.slice(s![row, from.., ..]);
+                let padding = if seq == 5 { 2 } else { 0 };
+                for (row, from) in [(0, 0), (1, padding)] {
+                    let difference =
+                        real(own.clone(), row, from) - real(portable.clone(), row, from);
+                    let largest = difference.abs().max().into_scalar::<f32>();
+                    assert!(largest < 1e-5, "{layout:?}: {largest}");
+                }
+            }
+        }
+    }
+
+    fn rotary(pairs: RotaryPairs, start: usize, seq: usize, device: &Device) -> RotaryTable {
+        let positions: Vec<i64> = (start..start + seq)
+            .map(|position| position as i64)
+            .collect();
+        let rows = |copies: usize, parts: usize| {
+            let data = TensorData::new(positions.repeat(copies * parts), [copies, parts, seq]);
+            Tensor::<3, Int>::from_data(data, device)
+        };
+        match pairs {
+            RotaryPairs::Halves { parts } => RotaryTable::new(rows(2, parts), 16),
+            RotaryPairs::Neighbours => RotaryTable::neighbours(rows(2, 1), 8, 1.0),
+        }
+    }
+}
