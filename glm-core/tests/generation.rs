@@ -16,6 +16,11 @@ fn tiny() -> Model {
     glm_core::load(folder).unwrap()
 }
 
+fn chatglm2() -> Model {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm2-tiny");
+    glm_core::load(folder).unwrap()
+}
+
 fn quantised() -> Model {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
     let options = LoadOptions::default().precision(Precision::INT4);
@@ -159,6 +164,14 @@ fn ids_and_prompts_that_the_model_cannot_read_are_errors() {
         Err(Error::Prompt { .. })
     ));
     assert!(matches!(model.prefill(&[]), Err(Error::Prompt { .. })));
+
+    // A causal model reads any tokens, as long as there are some.
+    let model = chatglm2();
+    model.prefill(&[&[1, 2, 3]]).unwrap();
+    for rows in [&[&[][..]][..], &[&[1], &[]], &[&[512]], &[]] {
+        let error = model.prefill(rows).unwrap_err();
+        assert!(matches!(error, Error::Prompt { .. }), "{rows:?}: {error}");
+    }
 }
 
 /// Largest difference between the logits of row `row` of a batch and those of the row alone.
@@ -201,8 +214,12 @@ fn rows_of_a_left_padded_batch_equal_single_rows() {
 #[test]
 fn several_tokens_at_once_have_the_bits_of_one_after_the_other() {
     let tokens: Vec<u32> = (10..25).collect();
-    for model in [tiny(), quantised()] {
-        let (_, mut at_once) = model.prefill(&[&PROMPT]).unwrap();
+    for (model, prompt) in [
+        (tiny(), &PROMPT[..]),
+        (quantised(), &PROMPT),
+        (chatglm2(), &PROMPT[..1]),
+    ] {
+        let (_, mut at_once) = model.prefill(&[prompt]).unwrap();
         let mut one_by_one = at_once.clone();
         let all = model.extend(&mut at_once, &tokens).unwrap();
         let all = all.into_data().try_to_vec::<f32>().unwrap();
@@ -213,7 +230,7 @@ fn several_tokens_at_once_have_the_bits_of_one_after_the_other() {
         assert_eq!(at_once.len(), one_by_one.len());
 
         // What is forgotten has left no trace.
-        at_once.truncate(PROMPT.len());
+        at_once.truncate(prompt.len());
         let again = model.extend(&mut at_once, &tokens[..1]).unwrap();
         let again = again.into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(again, all[..model.vocab_size()]);

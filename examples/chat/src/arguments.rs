@@ -37,7 +37,7 @@ Examples:
   chat --model chatglm-6b --infill '凯旋门位于[MASK]的首都[MASK]。'
   chat --max-new-tokens 100 < questions.txt > answers.txt";
 
-/// Chat with ChatGLM-6B, or with the small demonstration model that is built in
+/// Chat with ChatGLM-6B or ChatGLM2-6B, or with the small demonstration model that is built in
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
@@ -136,8 +136,9 @@ struct ConversationArguments {
 #[command(next_help_heading = "Length")]
 struct LengthArguments {
     /// Limit on prompt and answer together, in tokens (the model's own limit holds as well)
-    #[arg(long, value_name = "TOKENS", default_value_t = GenerationOptions::default().max_length)]
-    max_length: usize,
+    /// [default: 2048, with ChatGLM2-6B 8192]
+    #[arg(long, value_name = "TOKENS")]
+    max_length: Option<usize>,
     /// Limit on the answer alone, in tokens
     #[arg(long, value_name = "TOKENS")]
     max_new_tokens: Option<usize>,
@@ -157,12 +158,13 @@ struct LengthArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 struct SamplingArguments {
-    /// Below 1 the answers become more predictable; 0 is greedy
-    #[arg(long, value_name = "T", alias = "temp", default_value_t = GenerationOptions::default().temperature)]
-    temperature: f64,
+    /// Below 1 the answers become more predictable; 0 is greedy [default: 0.95, with ChatGLM2-6B 0.8]
+    #[arg(long, value_name = "T", alias = "temp")]
+    temperature: Option<f64>,
     /// Choose among the most probable tokens that together have this probability; 1 is off
-    #[arg(long, value_name = "P", default_value_t = GenerationOptions::default().top_p)]
-    top_p: f64,
+    /// [default: 0.7, with ChatGLM2-6B 0.8]
+    #[arg(long, value_name = "P")]
+    top_p: Option<f64>,
     /// Choose among this many most probable tokens; 0 is off
     #[arg(long, value_name = "K", default_value_t = GenerationOptions::default().top_k)]
     top_k: usize,
@@ -247,7 +249,7 @@ impl Arguments {
         let count = self.conversation.num_return_sequences;
         let count = count.map_or(1, NonZeroUsize::get);
         let Some(num_beams) = self.beams.num_beams else {
-            let is_greedy = self.sampling.greedy || self.sampling.temperature == 0.0;
+            let is_greedy = self.sampling.greedy || self.sampling.temperature == Some(0.0);
             if count > 1 && is_greedy {
                 return Err(Error::SameAnswers);
             }
@@ -270,14 +272,15 @@ impl Arguments {
         Ok(Decoding::Beams(beams))
     }
 
-    /// The options of every answer, checked before a model is loaded.
-    pub(crate) fn chat_options(&self) -> Result<ChatOptions> {
+    /// The options of every answer; what was not given is as in `defaults`.
+    pub(crate) fn chat_options(&self, defaults: ChatOptions) -> Result<ChatOptions> {
+        let official = defaults.generation;
         let generation = GenerationOptions {
-            max_length: self.length.max_length,
+            max_length: self.length.max_length.unwrap_or(official.max_length),
             max_new_tokens: self.length.max_new_tokens,
             do_sample: !self.sampling.greedy,
-            temperature: self.sampling.temperature,
-            top_p: self.sampling.top_p,
+            temperature: self.sampling.temperature.unwrap_or(official.temperature),
+            top_p: self.sampling.top_p.unwrap_or(official.top_p),
             top_k: self.sampling.top_k,
             min_new_tokens: self.length.min_new_tokens,
             repetition_penalty: self.sampling.repetition_penalty,
@@ -287,17 +290,14 @@ impl Arguments {
             seed: self.sampling.seed,
             prompt_lookup_num_tokens: self.sampling.prompt_lookup,
             stop: self.length.stop.clone(),
-            ..GenerationOptions::default()
+            ..official
         };
         generation.validate()?;
-        let mut options = ChatOptions {
+        let raw = self.conversation.raw.then_some(ResponseRules::Raw);
+        Ok(ChatOptions {
             generation,
-            ..ChatOptions::default()
-        };
-        if self.conversation.raw {
-            options.response = Some(ResponseRules::Raw);
-        }
-        Ok(options)
+            response: raw.or(defaults.response),
+        })
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
 };
 
 use clap::Parser;
-use glm_core::generate::CancelToken;
+use glm_core::{chat::ChatOptions, generate::CancelToken};
 
 use arguments::Arguments;
 use error::Result;
@@ -48,13 +48,14 @@ fn main() -> ExitCode {
 /// True when every question was answered.
 fn run(arguments: &Arguments) -> Result<bool> {
     let language = arguments.language();
-    let options = arguments.chat_options()?;
+    arguments.chat_options(ChatOptions::default())?; // Wrong ones are refused before a model is loaded.
     let decoding = arguments.decoding()?;
     if let (true, Some(name)) = (arguments.model.plan, &arguments.model.model) {
         let path = loading::locate(name, &arguments.model, language)?;
         return plan::print(&path, arguments.model.json, &mut io::stdout().lock());
     }
     let (tokenizer, model) = loading::load(&arguments.model, language)?;
+    let options = arguments.chat_options(model.chat_options())?;
     let mut session = Session::new(tokenizer, model, options, decoding);
     let mut output = Output::new(io::stdout(), io::stdout().is_terminal());
     let demonstration = arguments.model.is_demonstration();
