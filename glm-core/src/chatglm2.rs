@@ -39,30 +39,15 @@ pub struct ChatGlm2 {
 }
 
 impl ChatGlm2 {
-    /// Logits of every position, for the tokens that follow it.
+    /// All tokens up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every stage on the way.
     ///
     /// # Shapes
     /// - `input_ids`: `[batch, seq]`; the tokens behind those in `cache`
     /// - `position_ids`: `[batch, 1, seq]`
     /// - `attention_mask`: one span for each row
-    /// - result: `[batch, seq, padded_vocab_size]`, f32
     ///
     /// # Panics
     /// If shapes do not fit together or an id is not below `padded_vocab_size`.
-    pub fn forward(
-        &self,
-        input_ids: Tensor<2, Int>,
-        position_ids: Tensor<3, Int>,
-        attention_mask: &AttentionMask,
-        cache: &mut KvCache,
-    ) -> Tensor<3> {
-        let hidden_states =
-            self.hidden_states(input_ids, position_ids, attention_mask, cache, |_, _| {});
-        self.logits(hidden_states)
-    }
-
-    /// As [`ChatGlm2::forward`] up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every
-    /// stage on the way.
     pub fn hidden_states(
         &self,
         input_ids: Tensor<2, Int>,
@@ -89,7 +74,7 @@ impl ChatGlm2 {
         x
     }
 
-    /// The cosines and sines of one pass, for `position_ids` as [`ChatGlm2::forward`] takes them.
+    /// The cosines and sines of one pass, for `position_ids` as [`ChatGlm2::hidden_states`] takes them.
     pub(crate) fn rotary(&self, position_ids: Tensor<3, Int>) -> RotaryTable {
         RotaryTable::neighbours(position_ids, self.rotary_dim, self.rope_ratio)
     }

@@ -93,9 +93,14 @@ fn holding<'files>(files: &'files CheckpointFiles, prefix: &str) -> Option<&'fil
     files.tensors().find(|info| info.name.starts_with(prefix))
 }
 
+/// A tensor of a P-Tuning v2 prefix.
+pub(super) fn prefix_tensor(files: &CheckpointFiles) -> Option<&TensorInfo> {
+    holding(files, "transformer.prefix_encoder.")
+}
+
 /// A checkpoint that is known and not supported yet, by name rather than as missing tensors.
 fn refuse_prefix(files: &CheckpointFiles) -> Result<()> {
-    match holding(files, "transformer.prefix_encoder.") {
+    match prefix_tensor(files) {
         None => Ok(()),
         Some(info) => Err(Error::UnsupportedModel {
             path: info.file.clone(),
@@ -195,14 +200,10 @@ fn check(expected: &ExpectedTensor, info: &TensorInfo) -> Result<()> {
 
 /// [`Error::TensorType`] for a tensor that should have been `expected`.
 pub(super) fn wrong_type(info: &TensorInfo, expected: &str) -> Error {
-    let found = match info.blocks {
-        None => format!("{:?}", info.dtype),
-        Some(block) => format!("{block:?}"),
-    };
     Error::TensorType {
         path: info.file.clone(),
         tensor: info.name.clone(),
         expected: expected.to_owned(),
-        found: found.to_lowercase(),
+        found: info.type_name(),
     }
 }

@@ -23,6 +23,15 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
+    /// What it is stored as, in messages: `f16`, `i8`, `q4_0`.
+    pub(crate) fn type_name(&self) -> String {
+        let name = match self.blocks {
+            Some(block) => format!("{block:?}"),
+            None => format!("{:?}", self.dtype),
+        };
+        name.to_lowercase()
+    }
+
     /// Number of bytes that reading the tensor gives.
     pub fn byte_len(&self) -> u64 {
         // Saturation is out of reach: a file with such a shape does not open.

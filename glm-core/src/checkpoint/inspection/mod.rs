@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::{
     checkpoint::{
-        check::{check_tokenizer, tensor_problems},
+        check::{check_tokenizer, prefix_tensor, tensor_problems},
         companions::tokenizer_name,
         files::{CheckpointFiles, TensorInfo, WeightFormat, is_ggml},
         names::{CHATGLM, CHATGLM2, is_head, model_tensors},
@@ -286,19 +286,13 @@ impl Inspection {
 
     /// The configuration, if it is one of a model that can be loaded; else what is wrong with it.
     fn look_at_config(&mut self, dir: &Path) -> Option<ModelConfig> {
-        match ModelFamily::from_dir(dir) {
-            Err(error) => {
-                self.add(error);
-                return None;
-            }
-            Ok(family) => self.family = Some(family),
-        }
         match ModelConfig::from_dir(dir) {
             Ok(config) => {
                 self.set_config(&config);
                 Some(config)
             }
             Err(error) => {
+                self.family = ModelFamily::from_dir(dir).ok();
                 self.add(error);
                 None
             }
@@ -313,10 +307,7 @@ impl Inspection {
         described: Option<(&ModelConfig, Forms)>,
         first: bool,
     ) {
-        if let Some(prefix) = files
-            .tensors()
-            .find(|info| info.name.contains("prefix_encoder."))
-        {
+        if let Some(prefix) = prefix_tensor(files) {
             self.content = Content::PTuningPrefix;
             self.problems.clear(); // Of the configuration, which is the base model's.
             return self.add(unsupported(
@@ -453,9 +444,5 @@ fn stored_type(files: &CheckpointFiles, config: Option<&ModelConfig>) -> Option<
     let largest = files
         .tensors()
         .max_by_key(|info| TensorInfo::byte_len(info))?;
-    let name = match largest.blocks {
-        Some(blocks) => format!("{blocks:?}"),
-        None => format!("{:?}", largest.dtype),
-    };
-    Some(name.to_lowercase())
+    Some(largest.type_name())
 }
