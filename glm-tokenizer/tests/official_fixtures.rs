@@ -12,25 +12,13 @@
 // Clippy counts functions beside the tests as no tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
+mod official;
 
 use glm_tokenizer::{
-    AttentionMask, BatchOptions, DecodeOptions, Family, GlmTokenizer, PaddedBatch, PositionIds,
-    TokenId,
+    AttentionMask, BatchOptions, DecodeOptions, GlmTokenizer, PaddedBatch, PositionIds, TokenId,
 };
+use official::{DEFAULT, Differences, RAW, SKIP, fixtures, json, json_lines, streamed, tokenizers};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
-fn tokenizers() -> PathBuf {
-    std::env::var_os("GLM_TEST_TOKENIZERS")
-        .expect("GLM_TEST_TOKENIZERS must name the folder of the real model files")
-        .into()
-}
-
-fn fixtures() -> PathBuf {
-    std::env::var_os("GLM_TEST_FIXTURES")
-        .map_or_else(|| tokenizers().join("../fixtures"), PathBuf::from)
-}
 
 fn chatglm() -> GlmTokenizer {
     GlmTokenizer::from_dir(tokenizers().join("chatglm-6b")).unwrap()
@@ -42,61 +30,6 @@ fn chatglm2() -> GlmTokenizer {
 
 fn codegeex2() -> GlmTokenizer {
     GlmTokenizer::from_dir(fixtures().join("tokenizer-codegeex2")).unwrap()
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    let path = fixtures().join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn json<T: DeserializeOwned>(path: &str) -> T {
-    serde_json::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-fn json_lines<T: DeserializeOwned>(path: &str) -> Vec<T> {
-    let parse =
-        |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{path}: {error}: {line}"));
-    read(path).lines().map(parse).collect()
-}
-
-/// Collects what differs, so that a failure shows how much and where.
-#[derive(Default)]
-struct Differences {
-    checked: usize,
-    lines: Vec<String>,
-}
-
-impl Differences {
-    fn check<T: PartialEq + std::fmt::Debug>(
-        &mut self,
-        what: &str,
-        text: &str,
-        found: T,
-        expected: T,
-    ) {
-        self.checked += 1;
-        if found != expected {
-            self.lines.push(format!(
-                "{what} of {text:?}:\n  found    {found:?}\n  expected {expected:?}"
-            ));
-        }
-    }
-
-    fn assert_none(self, at_least: usize) {
-        assert!(
-            self.checked >= at_least,
-            "only {} comparisons",
-            self.checked
-        );
-        let shown: Vec<_> = self.lines.iter().take(10).map(String::as_str).collect();
-        assert!(
-            shown.is_empty(),
-            "{} of {} differ\n{}",
-            self.lines.len(),
-            self.checked,
-            shown.join("\n")
-        );
-    }
 }
 
 /// One line of the goldens. What is left out equals another field.
@@ -117,19 +50,6 @@ struct Golden {
     pieces: Option<Vec<String>>,
     ids_sp_only: Option<Vec<TokenId>>,
 }
-
-const DEFAULT: DecodeOptions = DecodeOptions {
-    skip_special_tokens: false,
-    clean_up_tokenization_spaces: true,
-};
-const SKIP: DecodeOptions = DecodeOptions {
-    skip_special_tokens: true,
-    ..DEFAULT
-};
-const RAW: DecodeOptions = DecodeOptions {
-    clean_up_tokenization_spaces: false,
-    ..DEFAULT
-};
 
 fn check_golden_lines(tokenizer: &GlmTokenizer, path: &str, lines: usize) {
     assert_eq!(DecodeOptions::default(), DEFAULT);
@@ -182,13 +102,6 @@ fn check_golden_lines(tokenizer: &GlmTokenizer, path: &str, lines: usize) {
         differences.check("pieces", text, tokenizer.tokenize(text), pieces);
     }
     differences.assert_none(lines * 13);
-}
-
-fn streamed(tokenizer: &GlmTokenizer, ids: &[TokenId], options: DecodeOptions) -> String {
-    let mut decoder = tokenizer.stream_decoder_with(options);
-    let mut text: String = ids.iter().map(|&id| decoder.push(id)).collect();
-    text.push_str(&decoder.finish());
-    text
 }
 
 #[test]
@@ -500,125 +413,4 @@ fn ties_after_white_space_symbols_fall_as_in_sentencepiece() {
     let text = "人 好  界\u{200c}†›\u{2062}‰\u{202b}\u{2069}⁂\u{2064}‣‴";
     let tokens = chatglm().tokenize(text);
     assert_eq!(tokens[tokens.len() - 2..], ["′", "′′"]);
-}
-
-fn first_generation() -> GlmTokenizer {
-    GlmTokenizer::from_dir(fixtures().join("tokenizer-first-generation")).unwrap()
-}
-
-/// One line of the goldens of the first generation; `ids_special` is [`GlmTokenizer::with_special_tokens`].
-#[derive(Deserialize)]
-struct FirstGenerationGolden {
-    text: String,
-    ids: Vec<TokenId>,
-    ids_special: Vec<TokenId>,
-    tokens: Vec<String>,
-    /// Left out where the official tokenizer fails: for no ids at all.
-    decoded: Option<String>,
-    decoded_special: String,
-    pieces: Option<Vec<String>>,
-    ids_sp_only: Option<Vec<TokenId>>,
-}
-
-#[test]
-#[ignore = "needs the real SentencePiece files: set GLM_TEST_TOKENIZERS and run with --include-ignored"]
-fn first_generation_equals_the_goldens() {
-    let tokenizer = first_generation();
-    assert_eq!(tokenizer.family(), Family::ChatGlmFirstGeneration);
-    let mut differences = Differences::default();
-    let path = "tokenizer-first-generation/chatglm-6b-first-generation.jsonl";
-    for line in json_lines::<FirstGenerationGolden>(path) {
-        let text = line.text.as_str();
-        for options in [DEFAULT, SKIP, RAW] {
-            let decoded = tokenizer.decode(&line.ids, options);
-            differences.check(
-                "decoded",
-                text,
-                decoded,
-                line.decoded.clone().unwrap_or_default(),
-            );
-            let decoded = tokenizer.decode(&line.ids_special, options);
-            let streamed = streamed(&tokenizer, &line.ids_special, options);
-            differences.check("streamed", text, &streamed, &decoded);
-            differences.check("decoded_special", text, &decoded, &line.decoded_special);
-        }
-        let ids = tokenizer.encode_official(text);
-        differences.check("ids", text, &ids, &line.ids);
-        let ids_special = tokenizer.with_special_tokens(ids);
-        differences.check("ids_special", text, ids_special, line.ids_special);
-        let plain = line.ids_sp_only.unwrap_or(line.ids);
-        differences.check("ids_sp_only", text, tokenizer.encode(text), plain);
-        let pieces = line.pieces.unwrap_or_else(|| line.tokens.clone());
-        differences.check("tokens", text, tokenizer.tokenize(text), line.tokens);
-        differences.check("pieces", text, tokenizer.tokenize(text), pieces);
-    }
-    let path = "tokenizer-first-generation/decode_random_ids.jsonl";
-    for line in json_lines::<FirstGenerationRandomIds>(path) {
-        let ids = format!("{:?}", line.ids);
-        for (options, expected) in [(DEFAULT, line.decoded), (SKIP, line.decoded_skip)] {
-            let decoded = tokenizer.decode(&line.ids, options);
-            let streamed = streamed(&tokenizer, &line.ids, options);
-            differences.check("streamed", &ids, streamed, decoded.clone());
-            differences.check("decoded", &ids, decoded, expected);
-        }
-    }
-    differences.assert_none(306 * 14 + 40 * 4);
-}
-
-#[derive(Deserialize)]
-struct FirstGenerationRandomIds {
-    ids: Vec<TokenId>,
-    decoded: String,
-    decoded_skip: String,
-}
-
-#[derive(Deserialize)]
-struct FirstGenerationInfo {
-    vocab_size: usize,
-    special: std::collections::BTreeMap<String, TokenId>,
-    encode_pairs: Vec<FirstGenerationPair>,
-}
-
-#[derive(Deserialize)]
-struct FirstGenerationPair {
-    text: String,
-    text_pair: String,
-    /// Both texts are the prompt.
-    input_ids: Vec<TokenId>,
-    /// The second text is the reply.
-    input_ids_late: Vec<TokenId>,
-}
-
-#[test]
-#[ignore = "needs the real SentencePiece files: set GLM_TEST_TOKENIZERS and run with --include-ignored"]
-fn first_generation_has_the_official_special_ids_and_pairs() {
-    let tokenizer = first_generation();
-    let info: FirstGenerationInfo = json("tokenizer-first-generation/info.json");
-    assert_eq!(tokenizer.vocab_size(), info.vocab_size);
-    let special = tokenizer.special_tokens();
-    for (name, id) in [
-        ("[MASK]", special.mask),
-        ("[gMASK]", special.gmask),
-        ("<sop>", special.sop),
-        ("<eop>", special.eos),
-        ("<pad>", special.pad),
-        ("<unk>", special.unk),
-    ] {
-        assert_eq!(info.special[name], id, "{name}");
-    }
-    assert_eq!(special.smask, info.special.get("[sMASK]").copied());
-    // Image tokens have no piece.
-    for (name, &id) in info.special.iter().filter(|(_, id)| **id >= 20_000) {
-        assert_eq!(tokenizer.id_to_piece(id), Some(name.as_str()));
-    }
-    for pair in info.encode_pairs {
-        let [text, reply] =
-            [&pair.text, &pair.text_pair].map(|text| tokenizer.encode_official(text));
-        let prompt = [text.clone(), reply.clone()].concat();
-        assert_eq!(tokenizer.with_special_tokens(prompt), pair.input_ids);
-        assert_eq!(
-            tokenizer.with_special_tokens_pair(text, reply),
-            pair.input_ids_late
-        );
-    }
 }
