@@ -14,6 +14,10 @@ use crate::{
 };
 use glm_tokenizer::{GlmTokenizer, TokenId};
 
+/// Tokens of each row that are read at once where none sees what comes behind it: enough for the matrix products to be at
+/// their fastest, few enough for their results not to matter beside the cache.
+const PREFILL_CHUNK: usize = 512;
+
 /// A loaded model. Cheap to clone (the weights are shared), `Send` and `Sync`: one model serves any number of
 /// conversations, each with a [`DecodeState`] of its own.
 #[derive(Debug, Clone)]
@@ -221,7 +225,23 @@ impl Model {
             len,
             cache: self.new_cache(capacity),
         };
-        Ok((self.last_logits(input, &mut state.cache), state))
+        let is_causal = state.rows.iter().all(RowLayout::is_causal);
+        let chunk = if is_causal { PREFILL_CHUNK } else { len };
+        let logits = self.last_logits(input, chunk, &mut state.cache);
+        Ok((logits, state))
+    }
+
+    /// Reads more tokens of a single row, any number of them, and returns the logits of the token behind the last:
+    /// `[1, vocab_size]`, f32. So a conversation goes on where its cache ends.
+    ///
+    /// # Errors
+    /// As [`Model::extend`].
+    pub fn append(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<2>> {
+        self.check_continuation(state, tokens)?;
+        let input = self.continuation(state, tokens);
+        let logits = self.last_logits(input, PREFILL_CHUNK, &mut state.cache);
+        state.len += tokens.len();
+        Ok(logits)
     }
 
     /// Reads one more token per row and returns the logits of the next: `[batch, vocab_size]`, f32.
@@ -235,7 +255,8 @@ impl Model {
                 tokens: tokens.len(),
             });
         }
-        let logits = self.step(state, tokens)?;
+        self.check_ids(tokens)?;
+        let logits = self.step(state, tokens);
         Ok(logits.squeeze_dim(1)) // [batch, vocab_size]
     }
 
@@ -246,6 +267,12 @@ impl Model {
     /// # Errors
     /// [`Error::Prompt`] for an id that is not below `vocab_size`, for no token, and for a state of several rows.
     pub fn extend(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<2>> {
+        self.check_continuation(state, tokens)?;
+        let logits = self.step(state, tokens);
+        Ok(logits.squeeze_dim(0)) // [tokens, vocab_size]
+    }
+
+    fn check_continuation(&self, state: &DecodeState, tokens: &[TokenId]) -> Result<()> {
         if tokens.is_empty() || state.rows.len() != 1 {
             return Err(Error::Prompt {
                 expected: format!(
@@ -255,13 +282,19 @@ impl Model {
                 tokens: tokens.len(),
             });
         }
-        let logits = self.step(state, tokens)?;
-        Ok(logits.squeeze_dim(0)) // [tokens, vocab_size]
+        self.check_ids(tokens)
     }
 
     /// The next tokens of every row, as many for each, row after row: logits `[batch, new, vocab_size]`.
-    fn step(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<3>> {
-        self.check_ids(tokens)?;
+    fn step(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Tensor<3> {
+        let input = self.continuation(state, tokens);
+        let hidden_states = self.hidden_states(input, &mut state.cache);
+        state.len += tokens.len() / state.rows.len();
+        self.network.logits(hidden_states)
+    }
+
+    /// The tensors of a pass over the next tokens of every row, as many for each, row after row.
+    fn continuation(&self, state: &DecodeState, tokens: &[TokenId]) -> ModelInput {
         let batch = state.rows.len();
         let new = tokens.len() / batch;
         let mut position_ids = Vec::new(); // [batch, kinds, new]
@@ -274,14 +307,11 @@ impl Model {
         }
         let kinds = position_ids.len() / tokens.len();
         let ids = tokens.iter().map(|&id| i64::from(id)).collect();
-        let input = ModelInput {
+        ModelInput {
             input_ids: self.int_tensor(ids, [batch, new]),
             position_ids: self.int_tensor(position_ids, [batch, kinds, new]),
             attention_mask: state.attention_mask(),
-        };
-        let hidden_states = self.hidden_states(input, &mut state.cache);
-        state.len += new;
-        Ok(self.network.logits(hidden_states))
+        }
     }
 
     /// Positions and mask of each row, found from its ids.
@@ -372,11 +402,25 @@ impl Model {
         self.network.logits(hidden_states)
     }
 
-    /// A pass whose last position alone goes through the head: `[batch, vocab_size]`.
-    fn last_logits(&self, input: ModelInput, cache: &mut KvCache) -> Tensor<2> {
-        let hidden_states = self.hidden_states(input, cache);
-        let last = hidden_states.slice(s![.., -1, ..]); // [batch, 1, hidden_size]
-        self.network.logits(last).squeeze_dim(1) // [batch, vocab_size]
+    /// A pass over `chunk` tokens of every row at a time, whose last position alone goes through the head:
+    /// `[batch, vocab_size]`.
+    fn last_logits(&self, input: ModelInput, chunk: usize, cache: &mut KvCache) -> Tensor<2> {
+        let [_, len] = input.input_ids.dims();
+        let mut start = 0;
+        loop {
+            let end = len.min(start + chunk);
+            let part = ModelInput {
+                input_ids: input.input_ids.clone().slice(s![.., start..end]),
+                position_ids: input.position_ids.clone().slice(s![.., .., start..end]),
+                attention_mask: input.attention_mask.clone(),
+            };
+            let hidden_states = self.hidden_states(part, cache);
+            if end == len {
+                let last = hidden_states.slice(s![.., -1, ..]); // [batch, 1, hidden_size]
+                return self.network.logits(last).squeeze_dim(1); // [batch, vocab_size]
+            }
+            start = end;
+        }
     }
 
     /// A pass up to the final norm: `[batch, seq, hidden_size]`.

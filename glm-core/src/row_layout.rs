@@ -34,6 +34,12 @@ impl RowLayout {
         }
     }
 
+    /// Whether no token sees what comes behind it, so that any beginning of the row has the same keys and values whatever
+    /// follows it.
+    pub fn is_causal(&self) -> bool {
+        matches!(self, Self::Causal)
+    }
+
     /// Index of the blank that is being filled; `None` where there are none.
     pub fn mask_position(&self) -> Option<usize> {
         match self {
