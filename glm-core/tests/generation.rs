@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
+use burn::{Tensor, tensor::s};
 use glm_core::{
-    Error, GenerationOptions, LoadOptions, Model, Precision,
+    CachePrecision, Error, GenerationOptions, LoadOptions, Model, Numerics, Precision,
     generate::{CancelToken, FinishReason, Generator},
     model::DecodeState,
 };
@@ -174,10 +175,8 @@ fn ids_and_prompts_that_the_model_cannot_read_are_errors() {
     }
 }
 
-/// Largest difference between the logits of row `row` of a batch and those of the row alone.
-fn difference(batch: &burn::Tensor<2>, row: usize, alone: burn::Tensor<2>) -> f32 {
-    let row = batch.clone().slice(burn::tensor::s![row..row + 1, ..]);
-    (row - alone).abs().max().into_scalar::<f32>()
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
 }
 
 #[test]
@@ -191,16 +190,17 @@ fn rows_of_a_left_padded_batch_equal_single_rows() {
     ];
     let next: [&[u32]; 2] = [&[10, 20, 30, 40], &[50, 60, 70, 80]];
     let (mut logits, mut state) = model.prefill(&rows).unwrap();
-    let mut singles: Vec<(burn::Tensor<2>, DecodeState)> = rows
+    let mut singles: Vec<(Tensor<2>, DecodeState)> = rows
         .iter()
         .map(|row| model.prefill(&[row]).unwrap())
         .collect();
     for step in 0..=next.len() {
         for (row, (alone, _)) in singles.iter().enumerate() {
-            let difference = difference(&logits, row, alone.clone());
-            assert!(
-                difference < 1e-4,
-                "row {row} in step {step} differs by {difference}"
+            let row_logits = logits.clone().slice(s![row..row + 1, ..]);
+            assert_eq!(
+                values(row_logits),
+                values(alone.clone()),
+                "row {row} in step {step}"
             );
         }
         let Some(tokens) = next.get(step) else { break };
@@ -245,6 +245,48 @@ fn several_tokens_at_once_have_the_bits_of_one_after_the_other() {
         tiny().extend(&mut one_row, &[]),
         Err(Error::Prompt { .. })
     ));
+}
+
+/// Longer than a chunk, so that one pass is several, and read to its end in parts of any length.
+#[test]
+fn a_prompt_in_parts_has_the_bits_of_the_prompt_in_one() {
+    let prompt: Vec<u32> = (0..1100_u32).map(|i| (i * i + 7 * i) % 500).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm2-tiny");
+    let quantised = LoadOptions::default().precision(Precision::INT4);
+    for model in [chatglm2(), quantised.load(folder).unwrap()] {
+        for kv_cache in [
+            CachePrecision::F32,
+            CachePrecision::F16,
+            CachePrecision::Int8,
+        ] {
+            let model = model.clone().with_numerics(Numerics {
+                kv_cache,
+                ..Numerics::default()
+            });
+            let (logits, mut whole) = model.prefill(&[&prompt]).unwrap();
+            let expected = values(logits);
+            let next = values(model.decode(&mut whole, &[9]).unwrap());
+            for lens in [&[1, 16, 17, 1066][..], &[512, 588], &[600, 499, 1]] {
+                let (first, rest) = prompt.split_at(lens[0]);
+                let (_, mut state) = model.prefill(&[first]).unwrap();
+                let (mut read, mut last) = (0, Vec::new());
+                for len in &lens[1..] {
+                    let part = &rest[read..read + len];
+                    last = values(model.append(&mut state, part).unwrap());
+                    read += len;
+                }
+                assert_eq!(last, expected, "{lens:?} {kv_cache:?}");
+                assert_eq!(state.len(), prompt.len());
+                assert_eq!(values(model.decode(&mut state, &[9]).unwrap()), next);
+            }
+            let (_, mut state) = model.prefill(&[&prompt[..1]]).unwrap();
+            let mut last = Vec::new();
+            for token in &prompt[1..] {
+                last = values(model.decode(&mut state, &[*token]).unwrap());
+            }
+            assert_eq!(last, expected, "one by one {kv_cache:?}");
+        }
+    }
 }
 
 /// A text that has begun to repeat itself, so that there is something to guess, rightly and wrongly.

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use super::{
     cache_slice::CacheSlice,
+    exp::exp,
+    lanes::Lanes,
     level::CpuLevel,
     rotary::{QkvLayout, Step},
 };
@@ -39,11 +41,18 @@ impl Span {
 /// Most queries of a row that count as few.
 const FEW_QUERIES: usize = 16;
 
+/// Keys in a piece. Pieces are counted from the first key that is no padding; what is added up over one of them does not
+/// depend on what else there is.
+const PIECE: usize = 512;
+
+/// Keys of a piece whose values are added up on their own.
+const HALF: usize = PIECE / 2;
+
 /// `softmax(query · keysᵀ / √head_dim) · values` for every query of a step, each over the keys it sees. A query that
 /// sees none gives zeros.
 ///
-/// The result for a query has the same bits however many threads there are, and, up to 16, however many queries are in
-/// the step and however much padding is before the keys.
+/// The result for a query has the same bits however many threads there are, however many queries are in the step, and
+/// however much padding is before the keys.
 ///
 /// # Shapes
 /// - `query`: `[batch, seq, heads, head_dim]`
@@ -157,5 +166,42 @@ impl Call<'_> {
     /// `1 / √head_dim`
     fn scale(&self) -> f32 {
         1.0 / (self.layout.head_dim as f32).sqrt()
+    }
+}
+
+/// The softmax over some pieces, for one query or a query in each lane.
+#[derive(Clone, Copy)]
+struct Total<V> {
+    /// The largest score.
+    largest: V,
+    /// The sum of the exponentials, relative to it.
+    sum: V,
+}
+
+/// What the weighted sums of the values are multiplied with when pieces are joined.
+#[derive(Clone, Copy)]
+struct Factors<V> {
+    before: V,
+    piece: V,
+}
+
+impl<V: Copy> Total<V> {
+    /// Takes in another piece. One in which nothing is seen changes nothing.
+    #[inline(always)]
+    fn join<L: Lanes<Vector = V>>(self, lanes: L, piece: Self) -> (Self, Factors<V>) {
+        let largest = lanes.max(self.largest, piece.largest);
+        let factors = Factors {
+            before: exp(lanes, lanes.sub(self.largest, largest)),
+            piece: exp(lanes, lanes.sub(piece.largest, largest)),
+        };
+        let sum = factors.add(lanes, self.sum, piece.sum);
+        (Self { largest, sum }, factors)
+    }
+}
+
+impl<V: Copy> Factors<V> {
+    #[inline(always)]
+    fn add<L: Lanes<Vector = V>>(self, lanes: L, before: V, piece: V) -> V {
+        lanes.mul_add(piece, self.piece, lanes.mul(before, self.before))
     }
 }

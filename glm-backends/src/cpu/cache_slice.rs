@@ -1,5 +1,7 @@
 //! The keys or the values of a layer's cache, as slices of one of three element types.
 
+use std::ops::Range;
+
 use half::{f16, slice::HalfFloatSliceExt};
 
 use super::{
@@ -43,7 +45,15 @@ pub enum CacheSliceMut<'a> {
     },
 }
 
-impl CacheSlice<'_> {
+impl<'a> CacheSlice<'a> {
+    /// The scales of some rows, where there are any.
+    pub(super) fn scales(self, rows: Range<usize>) -> Option<&'a [f16]> {
+        match self {
+            Self::F32(_) | Self::F16(_) => None,
+            Self::Int8 { scales, .. } => Some(&scales[rows]),
+        }
+    }
+
     /// Panics unless there are `rows` rows of `head_dim`.
     pub(super) fn check(&self, rows: usize, head_dim: usize) {
         let (values, scales) = match self {

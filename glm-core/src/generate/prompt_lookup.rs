@@ -8,8 +8,8 @@
 
 use crate::prefix_lm::TokenId;
 
-/// Most tokens that are guessed: with the one before them they are 16, which the kernels read one by one, so that the
-/// logits are the same bits as without guessing.
+/// Most tokens that are guessed: with the one before them they are 16, which attention takes for few, so that the cache is
+/// read once for all of them.
 pub(super) const MOST: usize = 15;
 
 /// Longest and shortest run of last tokens that is looked up. A single token is followed by too many others.

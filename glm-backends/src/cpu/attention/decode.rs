@@ -9,7 +9,7 @@ use std::{cell::RefCell, ops::Range};
 
 use half::f16;
 
-use super::{Call, weighted_sum::weigh};
+use super::{Call, PIECE, Total, weighted_sum::weigh};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element},
     chunks::for_each_chunk,
@@ -17,9 +17,6 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
 };
-
-/// Keys in a piece.
-pub(super) const PIECE: usize = 512;
 
 thread_local! {
     /// What the pieces left, on the thread that puts it together.
@@ -410,24 +407,23 @@ impl Kernel for Join<'_> {
             if visible.is_empty() {
                 continue;
             }
-            let pieces = 0..visible.len().div_ceil(PIECE);
-            let mut largest = f32::MIN;
-            for piece in pieces.clone() {
-                largest = largest.max(partial(head, piece).1[0]);
-            }
-            let mut sum = lanes.splat(0.0);
-            for piece in pieces {
+            let mut total = Total {
+                largest: lanes.splat(f32::MIN),
+                sum: lanes.splat(0.0),
+            };
+            for piece in 0..visible.len().div_ceil(PIECE) {
                 let (values, statistics) = partial(head, piece);
-                let weight = exp(lanes, lanes.splat(statistics[0] - largest));
-                sum = lanes.mul_add(lanes.splat(statistics[1]), weight, sum);
+                let [largest, sum] = [0, 1].map(|index| lanes.splat(statistics[index]));
+                let (joined, factors) = total.join(lanes, Total { largest, sum });
+                total = joined;
                 for (values, out) in values.chunks(LANES).zip(out.chunks_mut(LANES)) {
                     let values = lanes.load_part(values, 0.0);
-                    let total = lanes.mul_add(values, weight, lanes.load_part(out, 0.0));
-                    lanes.store_part(total, out);
+                    let before = lanes.load_part(out, 0.0);
+                    lanes.store_part(factors.add(lanes, before, values), out);
                 }
             }
             for out in out.chunks_mut(LANES) {
-                lanes.store_part(lanes.div(lanes.load_part(out, 0.0), sum), out);
+                lanes.store_part(lanes.div(lanes.load_part(out, 0.0), total.sum), out);
             }
         }
     }

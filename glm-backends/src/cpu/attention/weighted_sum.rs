@@ -2,14 +2,11 @@
 
 use std::ops::Range;
 
-use super::decode::PIECE;
+use super::{HALF, PIECE};
 use crate::cpu::{
     cache_slice::Element,
     lanes::{LANES, Lanes},
 };
-
-/// Keys whose values are added up on their own.
-const HALF: usize = PIECE / 2;
 
 /// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
 /// the second.
