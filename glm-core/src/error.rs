@@ -273,6 +273,14 @@ pub enum Error {
         /// How many ids were given.
         tokens: usize,
     },
+    /// A conversation is to go back to a turn that it does not have.
+    #[error("there is no turn {turn} to go back to: the conversation has {turns}, counted from 0")]
+    NoTurn {
+        /// What was asked for.
+        turn: usize,
+        /// The turns that there are.
+        turns: usize,
+    },
     /// The tokenizer file is at fault.
     #[error(transparent)]
     Tokenizer(#[from] glm_tokenizer::Error),

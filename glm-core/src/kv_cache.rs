@@ -65,6 +65,27 @@ impl KvCache {
         self.len = self.len.min(len);
     }
 
+    /// A copy of the first `len` tokens, or of all when there are fewer, without room for more. It costs as much as those
+    /// tokens have bytes.
+    #[must_use]
+    pub fn first_tokens(&self, len: usize) -> Self {
+        let len = self.len.min(len);
+        let copy = |layer: &LayerCache| match layer {
+            LayerCache::Kernels(buffers) => LayerCache::Kernels(buffers.first_tokens(len, len)),
+            LayerCache::Tensors(tensors) => {
+                let copy = |tensor| right_aligned(tensor, len, len, len);
+                LayerCache::Tensors(Box::new((**tensors).clone().map(copy)))
+            }
+        };
+        let layers = self.layers.iter();
+        Self {
+            layers: layers.map(|layer| layer.as_ref().map(copy)).collect(),
+            len,
+            capacity: len,
+            ..*self
+        }
+    }
+
     /// Goes on with these rows of the batch, in this order; a row may occur several times or not at all.
     ///
     /// # Panics
@@ -296,6 +317,25 @@ mod tests {
         cache.truncate(3);
         let (keys, _) = cache.append(0, second.clone(), second.clone());
         let expected = Tensor::cat(vec![first.slice(s![.., .., 0..3, ..]), second], 2);
+        assert_eq!(keys.into_data(), expected.into_data());
+    }
+
+    #[test]
+    fn a_copy_of_the_first_tokens_goes_on_alone() {
+        let mut cache = cache(1);
+        let (first, second) = (random(5), random(2));
+        cache.append(0, first.clone(), first.clone());
+        cache.advance(5);
+        let mut copy = cache.first_tokens(3);
+        assert_eq!(
+            (copy.len(), copy.reserved_bytes()),
+            (3, 2 * 4 * 2 * 3 * 3 * 4)
+        );
+        let (keys, _) = copy.append(0, second.clone(), second.clone());
+        let expected = Tensor::cat(vec![first.clone().slice(s![.., .., 0..3, ..]), second], 2);
+        assert_eq!(keys.into_data(), expected.into_data());
+        let (keys, _) = cache.append(0, first.clone(), first.clone());
+        let expected = Tensor::cat(vec![first.clone(), first], 2);
         assert_eq!(keys.into_data(), expected.into_data());
     }
 

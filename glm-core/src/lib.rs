@@ -17,6 +17,7 @@ pub mod layers;
 pub mod model;
 pub mod network;
 mod numerics;
+pub mod prefix_cache;
 pub mod prefix_lm;
 mod quantize;
 pub mod random_model;

@@ -1,5 +1,7 @@
 //! A model of either family behind one type: what the generator, the server and the tuner call.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use burn::tensor::{Device, Int, Tensor, TensorData, s};
 
 use crate::{
@@ -26,6 +28,18 @@ pub struct Model {
     network: Network,
     device: Device,
     numerics: Numerics,
+    identity: Identity,
+}
+
+/// Tells models apart that may compute something else; clones share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity(u64);
+
+impl Identity {
+    fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// One forward pass over several rows of equal length.
@@ -56,6 +70,8 @@ pub struct DecodeState {
     /// Padded length of every row, generated tokens included.
     len: usize,
     cache: KvCache,
+    /// Of the model that has read the rows.
+    model: Identity,
 }
 
 impl DecodeState {
@@ -75,6 +91,19 @@ impl DecodeState {
         self.cache.truncate(len);
     }
 
+    /// A copy of the first `len` tokens of every row, padding included, or of all when there are fewer. It costs as much
+    /// as those tokens have bytes.
+    #[must_use]
+    pub fn first_tokens(&self, len: usize) -> Self {
+        Self {
+            rows: self.rows.clone(),
+            pad_lengths: self.pad_lengths.clone(),
+            len: self.len.min(len),
+            cache: self.cache.first_tokens(len),
+            model: self.model,
+        }
+    }
+
     /// Goes on with these rows, in this order; a row may occur several times or not at all.
     ///
     /// # Panics
@@ -92,6 +121,7 @@ impl DecodeState {
     /// If there is no state, or they are of different models or numerics.
     pub fn side_by_side(states: Vec<Self>, capacity: usize) -> Self {
         let len = states.iter().map(Self::len).max().unwrap_or(0);
+        let model = states[0].model;
         let (mut rows, mut pad_lengths, mut caches) = (Vec::new(), Vec::new(), Vec::new());
         for state in states {
             let pads = len - state.len;
@@ -104,12 +134,25 @@ impl DecodeState {
             pad_lengths,
             len,
             cache: KvCache::side_by_side(caches, capacity),
+            model,
         }
     }
 
     /// The keys and values kept so far.
     pub fn cache(&self) -> &KvCache {
         &self.cache
+    }
+
+    /// Whether this is a single row that `model` has read and that is laid out as `layout` says.
+    pub(crate) fn is_of(&self, model: &Model, layout: &RowLayout) -> bool {
+        self.model == model.identity && self.rows == [*layout] && self.pad_lengths == [0]
+    }
+
+    /// Whether the same model has read both, each a single row of the same layout.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.model == other.model
+            && self.rows == other.rows
+            && self.pad_lengths == other.pad_lengths
     }
 
     fn attention_mask(&self) -> AttentionMask {
@@ -130,6 +173,7 @@ impl Model {
             network: network.into(),
             device,
             numerics: Numerics::default(),
+            identity: Identity::new(),
         }
     }
 
@@ -138,6 +182,7 @@ impl Model {
     pub fn with_numerics(mut self, numerics: Numerics) -> Self {
         self.network.set_activations(numerics.activations);
         self.numerics = numerics;
+        self.identity = Identity::new();
         self
     }
 
@@ -147,6 +192,7 @@ impl Model {
     pub fn with_position_rules(mut self, rules: PositionRules) -> Self {
         if let ModelConfig::ChatGlm(config) = &mut self.config {
             config.position_rules = rules;
+            self.identity = Identity::new();
         }
         self
     }
@@ -167,6 +213,7 @@ impl Model {
     }
 
     pub(crate) fn network_mut(&mut self) -> &mut Network {
+        self.identity = Identity::new();
         &mut self.network
     }
 
@@ -224,6 +271,7 @@ impl Model {
             pad_lengths: prompts.iter().map(|row| len - row.len()).collect(),
             len,
             cache: self.new_cache(capacity),
+            model: self.identity,
         };
         let is_causal = state.rows.iter().all(RowLayout::is_causal);
         let chunk = if is_causal { PREFILL_CHUNK } else { len };

@@ -101,6 +101,17 @@ impl PrefixLm {
         }
     }
 
+    /// How many of the first tokens of a sequence of `len` have to be read in one pass, as
+    /// [`RowLayout::first_pass_len`](crate::row_layout::RowLayout::first_pass_len): the context, or all where decoded
+    /// tokens stand elsewhere.
+    pub fn first_pass_len(&self, len: usize) -> usize {
+        if self.answer_at_mask {
+            self.seen_by_all.min(len)
+        } else {
+            len
+        }
+    }
+
     /// What the tokens of the sequence see when it begins behind `pads` tokens of padding.
     pub fn span(&self, pads: usize) -> Span {
         Span {

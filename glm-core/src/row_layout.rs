@@ -40,6 +40,15 @@ impl RowLayout {
         matches!(self, Self::Causal)
     }
 
+    /// How many of the first tokens of a row of `len` have to be read in one pass. Those behind them can be read later, with
+    /// the same result: no token before sees them, and they stand at the same place in either way.
+    pub fn first_pass_len(&self, len: usize) -> usize {
+        match self {
+            Self::PrefixLm(row) => row.first_pass_len(len),
+            Self::Causal => 0,
+        }
+    }
+
     /// Index of the blank that is being filled; `None` where there are none.
     pub fn mask_position(&self) -> Option<usize> {
         match self {

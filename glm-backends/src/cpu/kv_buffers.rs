@@ -73,21 +73,25 @@ impl KvBuffers {
     /// # Panics
     /// If there are not that many, before or after.
     pub fn grow(&mut self, used: usize, capacity: usize) {
+        *self = self.first_tokens(used, capacity);
+    }
+
+    /// A copy of the first `used` tokens, with room for `capacity`; no others are touched.
+    ///
+    /// # Panics
+    /// If there are not that many, here or there.
+    #[must_use]
+    pub fn first_tokens(&self, used: usize, capacity: usize) -> Self {
         assert!(
             used <= self.capacity.min(capacity),
             "{used} tokens are kept"
         );
-        let Self {
-            batch,
-            heads,
-            head_dim,
-            ..
-        } = *self;
-        let mut larger = Self::new(self.precision, [batch, heads, capacity, head_dim]);
-        for row in 0..batch {
-            larger.copy_row([row, 0], self, row, used);
+        let shape = [self.batch, self.heads, capacity, self.head_dim];
+        let mut copy = Self::new(self.precision, shape);
+        for row in 0..self.batch {
+            copy.copy_row([row, 0], self, row, used);
         }
-        *self = larger;
+        copy
     }
 
     /// The rows of several caches of one precision side by side, each with the number of its tokens that are kept. The

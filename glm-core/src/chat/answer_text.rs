@@ -67,10 +67,10 @@ impl AnswerText {
         rest
     }
 
-    /// The whole text.
-    pub(super) fn into_text(mut self) -> String {
+    /// The whole text; nothing more is to come then.
+    pub(super) fn take_text(&mut self) -> String {
         self.finish();
-        self.text
+        std::mem::take(&mut self.text)
     }
 }
 
@@ -106,9 +106,9 @@ impl<'model> TextGenerator<'model> {
         reason.unwrap_or(FinishReason::Cancelled)
     }
 
-    /// The text so far, with what was held back.
-    pub(super) fn into_text(self) -> String {
-        self.text.into_text()
+    /// The text so far, with what was held back; nothing more is to come then.
+    pub(super) fn take_text(&mut self) -> String {
+        self.text.take_text()
     }
 }
 

@@ -2,9 +2,7 @@
 
 use glm_tokenizer::GlmTokenizer;
 
-use super::{
-    answer_text::TextGenerator, conversation::ChatOptions, process_response::is_python_space,
-};
+use super::{answer_text::TextGenerator, process_response::is_python_space, reply::ChatOptions};
 use crate::{
     config::ModelConfig,
     error::{Error, Result},
@@ -172,12 +170,12 @@ impl StreamedInfilling<'_> {
 
     /// Puts what was written in the place of its blank.
     fn end_piece(&mut self) {
-        let Some((place, generator)) = self.current.take() else {
+        let Some((place, mut generator)) = self.current.take() else {
             return;
         };
         let finish_reason = generator.finish_reason();
         let invalid_scores = generator.generator.invalid_scores();
-        let text = generator.into_text();
+        let text = generator.take_text();
         if finish_reason == FinishReason::Cancelled && text.is_empty() {
             return;
         }

@@ -3,7 +3,7 @@
 use glm_tokenizer::GlmTokenizer;
 
 use crate::{
-    chat::{ChatOptions, Reply, Turn, answer_text::AnswerText, conversation::Question},
+    chat::{ChatOptions, Reply, Turn, answer_text::AnswerText, reply::Question},
     error::Result,
     generate::{
         BatchGenerator, BeamSearchOptions, CancelToken, FinishReason, Generated, beam_search_until,
@@ -87,13 +87,13 @@ impl Model {
 }
 
 impl Question {
-    fn reply(&self, text: AnswerText, generated: Generated) -> Reply {
+    fn reply(&self, mut text: AnswerText, generated: Generated) -> Reply {
         // The token that completes a stop string may also be the last that is allowed.
         let finish_reason = match text.is_stopped() {
             true => FinishReason::StopString,
             false => generated.finish_reason,
         };
-        let response = text.into_text();
+        let response = text.take_text();
         let (dropped_turns, history) = self.turns.clone().complete(&response);
         Reply {
             response,
@@ -101,6 +101,7 @@ impl Question {
             dropped_turns,
             finish_reason,
             prompt_tokens: self.prompt.len(),
+            cached_tokens: 0,
             completion_tokens: generated.tokens.len(),
             seed: generated.seed,
             invalid_scores: generated.invalid_scores,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use burn::tensor::Tensor;
+
 use super::{
     CancelToken, FinishReason, LogitsProcessor,
     answer::{Answer, Generated},
@@ -12,6 +14,7 @@ use super::{
 use crate::{
     error::Result,
     model::{DecodeState, Model},
+    prefix_cache::Prefix,
     prefix_lm::TokenId,
 };
 
@@ -34,7 +37,9 @@ pub struct Generator<'model> {
     answer: Answer,
     /// Of the tokens of the answer, how many the caller has, the prompt included.
     given_len: usize,
+    /// What the model has read; `None` before the first pass.
     state: Option<DecodeState>,
+    cached_tokens: usize,
     cancel: CancelToken,
     prompt_lookup_num_tokens: usize,
     forward_passes: usize,
@@ -57,6 +62,7 @@ impl<'model> Generator<'model> {
             answer: Answer::new(model, prompt, options)?,
             given_len: prompt.len(),
             state: None,
+            cached_tokens: 0,
             cancel: CancelToken::new(),
             prompt_lookup_num_tokens: options.prompt_lookup_num_tokens,
             forward_passes: 0,
@@ -64,11 +70,27 @@ impl<'model> Generator<'model> {
         })
     }
 
+    /// Starts from what was read before, as far as the prompt begins with it: see [`Prefix::reusable_len`]. The tokens
+    /// are those of a generation that reads everything. Call it before the first token is asked for.
+    ///
+    /// They are the same to the bit where a row of a product does not depend on the other rows, as in [`Model::extend`]:
+    /// on the CPU with quantised and half precision weights.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: Prefix) -> Self {
+        self.state = prefix.into_state(self.model, self.answer.prompt());
+        self.cached_tokens = self.state.as_ref().map_or(0, DecodeState::len);
+        self
+    }
+
     /// Lets `cancel` end the generation.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
-        self.cancel = cancel;
+        self.set_cancel(cancel);
         self
+    }
+
+    pub(crate) fn set_cancel(&mut self, cancel: CancelToken) {
+        self.cancel = cancel;
     }
 
     /// Adds a rule about the next token behind those of the options.
@@ -109,10 +131,32 @@ impl<'model> Generator<'model> {
         self.answer.into_generated()
     }
 
-    /// Number of tokens in the prompt.
+    /// What the model has read, for the next generation: prompt and answer, but for the last token of it. After an
+    /// error, what came in [`Generator::with_prefix`]; `None` if that is nothing.
     #[must_use]
-    pub fn prompt_len(&self) -> usize {
-        self.answer.prompt_len
+    pub fn into_prefix(mut self) -> Option<Prefix> {
+        self.take_prefix()
+    }
+
+    /// As [`Generator::into_prefix`]; nothing more is to be generated then.
+    pub(crate) fn take_prefix(&mut self) -> Option<Prefix> {
+        let mut state = self.state.take()?;
+        if self.has_failed {
+            state.truncate(self.cached_tokens);
+        }
+        (!state.is_empty()).then(|| Prefix::new(self.answer.tokens.clone(), state))
+    }
+
+    /// The tokens of the prompt.
+    #[must_use]
+    pub fn prompt(&self) -> &[TokenId] {
+        self.answer.prompt()
+    }
+
+    /// How many tokens of the prompt came from [`Generator::with_prefix`].
+    #[must_use]
+    pub fn cached_tokens(&self) -> usize {
+        self.cached_tokens
     }
 
     /// The seed in use: given as an option, it repeats this generation.
@@ -137,14 +181,13 @@ impl<'model> Generator<'model> {
     fn step(&mut self) -> Result<()> {
         self.forward_passes += 1;
         let answer = &mut self.answer;
-        let Some(state) = &mut self.state else {
-            let capacity = answer.max_len.min(self.model.max_sequence_length());
-            let (logits, state) = self
-                .model
-                .prefill_with_capacity(&[&answer.tokens], capacity)?;
-            self.state = Some(state);
-            answer.choose(&mut to_host(logits)?)?;
-            return Ok(());
+        let state = match &mut self.state {
+            Some(state) if answer.tokens.len() > answer.prompt_len => state,
+            known => {
+                let logits = read_prompt(self.model, known, answer)?;
+                answer.choose(&mut to_host(logits)?)?;
+                return Ok(());
+            }
         };
         let last = answer.tokens.len() - 1;
         let room = answer.max_len - answer.tokens.len() - 1; // for guesses beside the one token that is sure to come
@@ -177,6 +220,22 @@ impl<'model> Generator<'model> {
         let len = self.given_len - self.answer.prompt_len;
         self.answer.log_probs.truncate(len);
     }
+}
+
+/// Reads what is not yet known of the prompt: the logits behind it, `[1, vocab_size]`.
+fn read_prompt(
+    model: &Model,
+    known: &mut Option<DecodeState>,
+    answer: &Answer,
+) -> Result<Tensor<2>> {
+    if let Some(state) = known {
+        let new = &answer.prompt()[state.len()..];
+        return model.append(state, new);
+    }
+    let capacity = answer.max_len.min(model.max_sequence_length());
+    let (logits, state) = model.prefill_with_capacity(&[answer.prompt()], capacity)?;
+    *known = Some(state);
+    Ok(logits)
 }
 
 impl Iterator for Generator<'_> {
