@@ -274,7 +274,9 @@ pub enum Error {
         tokens: usize,
     },
     /// A conversation is to go back to a turn that it does not have.
-    #[error("there is no turn {turn} to go back to: the conversation has {turns}, counted from 0")]
+    #[error(
+        "there is no turn {turn} to answer again, counted from 0: the conversation has {turns}"
+    )]
     NoTurn {
         /// What was asked for.
         turn: usize,

@@ -17,7 +17,8 @@ use crate::{
 };
 
 const AFTER_HELP: &str = "\
-In a terminal: `clear` forgets the conversation, `stop` or `exit` ends the program.
+In a terminal: `clear` forgets the conversation, `undo` its last turn, `retry` answers the last
+question again, and `stop` or `exit` ends the program.
 Ctrl-C stops the answer, a second Ctrl-C ends the program, and so does Ctrl-D.
 
 In a pipe every line of standard input is a question (empty lines are skipped). Standard output

@@ -29,7 +29,7 @@ use glm_core::{chat::ChatOptions, generate::CancelToken};
 use arguments::Arguments;
 use error::Result;
 use output::{Output, note};
-use session::{Decoding, Session};
+use session::{Decoding, Request, Session};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -71,7 +71,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
         note(&language.beam_search(beams.num_beams));
     }
     let notices = match (arguments.once(), arguments.infill()) {
-        (Some(query), _) => Some(session.answer(query, CancelToken::new(), &mut output)?),
+        (Some(query), _) => {
+            Some(session.answer(Request::Question(query), CancelToken::new(), &mut output)?)
+        }
         (_, Some(text)) => Some(session.infill(text, &mut output)?),
         _ => None,
     };

@@ -13,11 +13,11 @@ impl Language {
         match self {
             Self::Zh => format!(
                 "欢迎使用 {name} 模型，输入内容即可进行对话，clear 清空对话历史，stop 终止程序\n\
-                 （Ctrl-C 停止回答，Ctrl-D 终止程序）"
+                 （retry 重新回答，undo 撤回上一轮，Ctrl-C 停止回答，Ctrl-D 终止程序）"
             ),
             Self::En => format!(
                 "Welcome to {name}. Type to talk; `clear` forgets the conversation, `stop` ends the program.\n\
-                 (Ctrl-C stops an answer, Ctrl-D ends the program.)"
+                 (`retry` answers again, `undo` takes the last turn back, Ctrl-C stops an answer, Ctrl-D ends the program.)"
             ),
         }
     }
@@ -149,6 +149,12 @@ impl Language {
             (Self::En, Notice::Stopped { begun: false }) => {
                 "(stopped before the answer began, the question is forgotten; Ctrl-C again ends the program)".to_owned()
             }
+            (Self::Zh, Notice::TakenBack) => "（上一轮对话已撤回）".to_owned(),
+            (Self::En, Notice::TakenBack) => {
+                "(the last question and its answer are forgotten)".to_owned()
+            }
+            (Self::Zh, Notice::NoTurn) => "（还没有对话）".to_owned(),
+            (Self::En, Notice::NoTurn) => "(nothing was asked yet)".to_owned(),
             (Self::Zh, Notice::InvalidScores(times)) => {
                 format!("（模型 {times} 次输出了 NaN 或无穷大，权重可能已损坏）")
             }

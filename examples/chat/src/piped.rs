@@ -45,8 +45,9 @@ pub(crate) fn run(
         match Line::of(text.trim_end_matches(['\r', '\n'])) {
             Line::Empty => {}
             Line::Clear => session.clear(),
+            Line::Undo => note(&language.notice(session.undo())),
             Line::Stop => break,
-            Line::Question(query) => match session.answer(query, CancelToken::new(), output) {
+            Line::Answer(request) => match session.answer(request, CancelToken::new(), output) {
                 Ok(notices) => {
                     output.end_line()?;
                     notices

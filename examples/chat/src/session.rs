@@ -1,10 +1,10 @@
-//! One conversation: what was said so far, and the next answer.
+//! One conversation, and how its answers are found and shown.
 
 use std::io::Write;
 
 use glm_core::{
     GlmTokenizer, Model,
-    chat::{ChatOptions, Reply, Turn},
+    chat::{ChatOptions, Conversation, Reply, StreamedTurn, Turn},
     generate::{BeamSearchOptions, CancelToken, FinishReason},
 };
 
@@ -13,11 +13,8 @@ use crate::{error::Result, output::Output};
 /// A conversation with a model.
 #[derive(Debug)]
 pub(crate) struct Session {
-    tokenizer: GlmTokenizer,
-    model: Model,
-    options: ChatOptions,
+    conversation: Conversation,
     decoding: Decoding,
-    history: Vec<Turn>,
 }
 
 /// How answers are found.
@@ -42,6 +39,10 @@ pub(crate) enum Notice {
     Stopped { begun: bool },
     /// The model gave NaN or infinite scores so many times.
     InvalidScores(usize),
+    /// The last question and its answer are forgotten.
+    TakenBack,
+    /// There is nothing to forget.
+    NoTurn,
 }
 
 /// What a line means.
@@ -51,20 +52,33 @@ pub(crate) enum Line<'a> {
     Empty,
     /// Forget the conversation.
     Clear,
+    /// Forget the last question and its answer.
+    Undo,
     /// End the program.
     Stop,
-    /// Anything else.
+    /// Answer something.
+    Answer(Request<'a>),
+}
+
+/// What is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request<'a> {
+    /// A new question.
     Question(&'a str),
+    /// The last question again.
+    Retry,
 }
 
 impl<'a> Line<'a> {
-    /// The commands of the official program, and `exit`, alone on a line.
+    /// The commands of the official program, `clear` and `stop`, and a few more, alone on a line.
     pub(crate) fn of(line: &'a str) -> Self {
         match line.trim() {
             "" => Self::Empty,
             "clear" => Self::Clear,
+            "undo" => Self::Undo,
+            "retry" => Self::Answer(Request::Retry),
             "stop" | "exit" => Self::Stop,
-            _ => Self::Question(line),
+            _ => Self::Answer(Request::Question(line)),
         }
     }
 }
@@ -77,11 +91,8 @@ impl Session {
         decoding: Decoding,
     ) -> Self {
         Self {
-            tokenizer,
-            model,
-            options,
+            conversation: Conversation::new(model, tokenizer).with_options(options),
             decoding,
-            history: Vec::new(),
         }
     }
 
@@ -91,34 +102,38 @@ impl Session {
 
     /// Forgets everything that was said.
     pub(crate) fn clear(&mut self) {
-        self.history.clear();
+        self.conversation.clear();
     }
 
-    /// Writes the answer to `query`, as it comes where that can be, and remembers both; of several answers the first.
-    /// An answer that `cancel` stops is remembered as far as it was written; after an error, the conversation is as it
-    /// was before.
+    /// Forgets the last question and its answer.
+    pub(crate) fn undo(&mut self) -> Notice {
+        match self.conversation.undo() {
+            Some(_) => Notice::TakenBack,
+            None => Notice::NoTurn,
+        }
+    }
+
+    /// Writes the answer to `request`, as it comes where that can be, and remembers both; of several answers the first.
+    /// An answer that `cancel` stops is remembered as far as it was written; after an error, and without a word of an
+    /// answer, the conversation is as it was before.
     pub(crate) fn answer(
         &mut self,
-        query: &str,
+        request: Request<'_>,
         cancel: CancelToken,
         output: &mut Output<impl Write>,
     ) -> Result<Vec<Notice>> {
-        let Self {
-            tokenizer,
-            model,
-            options,
-            history,
-            ..
-        } = &*self;
+        let (query, history) = self.asked(request)?;
+        let conversation = &self.conversation;
+        let (model, tokenizer) = (conversation.model(), conversation.tokenizer());
+        let options = conversation.options();
         let replies = match &self.decoding {
             Decoding::Streamed => {
-                let mut reply = model
-                    .stream_chat(tokenizer, query, history, options)?
-                    .with_cancel(cancel);
-                for piece in reply.by_ref() {
-                    output.write(&piece?)?;
-                }
-                vec![reply.into_reply()]
+                let turn = match request {
+                    Request::Question(query) => self.conversation.ask(query)?,
+                    Request::Retry => self.conversation.regenerate()?,
+                };
+                let reply = stream(turn.with_cancel(cancel), output)?;
+                return Ok(notices(&[reply]));
             }
             Decoding::Samples(count) => {
                 model.chat_samples(tokenizer, query, history, options, *count, &cancel)?
@@ -127,19 +142,26 @@ impl Session {
                 model.chat_beams(tokenizer, query, history, options, beams, &cancel)?
             }
         };
-        if self.decoding != Decoding::Streamed {
-            let answers: Vec<&str> = replies.iter().map(|reply| &*reply.response).collect();
-            output.write(&answers.join("\n\n"))?;
-        }
+        let answers: Vec<&str> = replies.iter().map(|reply| &*reply.response).collect();
+        output.write(&answers.join("\n\n"))?;
         let notices = notices(&replies);
-        if let Some(first) = replies.into_iter().next() {
-            self.history = first.history;
-        }
-        if notices.contains(&Notice::Stopped { begun: false }) {
-            // Nothing was answered, so there is no turn to remember.
-            self.history.pop();
+        // Where nothing was answered, there is no turn to remember.
+        let first = replies.into_iter().next();
+        if let Some(first) = first.filter(|_| !notices.contains(&Notice::Stopped { begun: false }))
+        {
+            self.conversation.set_history(first.history);
         }
         Ok(notices)
+    }
+
+    /// The question that is to be answered, and the turns before it.
+    fn asked<'a>(&'a self, request: Request<'a>) -> Result<(&'a str, &'a [Turn])> {
+        let history = self.conversation.history();
+        match (request, history.split_last()) {
+            (Request::Question(query), _) => Ok((query, history)),
+            (Request::Retry, Some((last, before))) => Ok((&last.query, before)),
+            (Request::Retry, None) => Err(glm_core::Error::NoTurn { turn: 0, turns: 0 }.into()),
+        }
     }
 
     /// Writes `text` with its blanks filled.
@@ -148,7 +170,9 @@ impl Session {
         text: &str,
         output: &mut Output<impl Write>,
     ) -> Result<Vec<Notice>> {
-        let infilled = self.model.infill(&self.tokenizer, text, &self.options)?;
+        let conversation = &self.conversation;
+        let (model, tokenizer) = (conversation.model(), conversation.tokenizer());
+        let infilled = model.infill(tokenizer, text, conversation.options())?;
         output.write(&infilled.text)?;
         let pieces = &infilled.pieces;
         let is_cut = pieces
@@ -160,6 +184,14 @@ impl Session {
             (is_cut, Notice::CutByLength),
         ]))
     }
+}
+
+/// Writes an answer as it comes.
+fn stream(mut turn: StreamedTurn<'_>, output: &mut Output<impl Write>) -> Result<Reply> {
+    for piece in turn.by_ref() {
+        output.write(&piece?)?;
+    }
+    Ok(turn.into_reply())
 }
 
 /// What the user should know about answers to one question.
@@ -193,11 +225,13 @@ mod tests {
             ("", Line::Empty),
             (" \t\u{3000}", Line::Empty),
             (" clear\r", Line::Clear),
+            ("undo", Line::Undo),
+            ("retry", Line::Answer(Request::Retry)),
             ("stop", Line::Stop),
             ("exit ", Line::Stop),
-            ("stop it", Line::Question("stop it")),
-            ("Stop", Line::Question("Stop")),
-            (" 你好 ", Line::Question(" 你好 ")),
+            ("stop it", Line::Answer(Request::Question("stop it"))),
+            ("Stop", Line::Answer(Request::Question("Stop"))),
+            (" 你好 ", Line::Answer(Request::Question(" 你好 "))),
         ] {
             assert_eq!(Line::of(text), line, "{text:?}");
         }
@@ -212,14 +246,42 @@ mod tests {
         Session::new(tokenizer, model, options, Decoding::Streamed)
     }
 
+    impl Session {
+        fn history(&self) -> &[Turn] {
+            self.conversation.history()
+        }
+    }
+
     fn ask(session: &mut Session, query: &str) -> Vec<Notice> {
         session
             .answer(
-                query,
+                Request::Question(query),
                 CancelToken::new(),
                 &mut Output::new(Vec::new(), false),
             )
             .unwrap()
+    }
+
+    #[test]
+    fn the_last_question_is_answered_again_or_taken_back() {
+        let mut session = session(512, 8);
+        let retry = |session: &mut Session| {
+            let mut output = Output::new(Vec::new(), false);
+            session.answer(Request::Retry, CancelToken::new(), &mut output)
+        };
+        assert_eq!(session.undo(), Notice::NoTurn);
+        assert!(retry(&mut session).is_err());
+        ask(&mut session, "你好");
+        ask(&mut session, "再见");
+        let history = session.history().to_vec();
+        retry(&mut session).unwrap();
+        assert_eq!(session.history(), history, "greedy, so the same answer");
+        session.decoding = Decoding::Beams(BeamSearchOptions::default());
+        retry(&mut session).unwrap();
+        assert_eq!(session.history()[0], history[0]);
+        assert_eq!(session.history().len(), 2);
+        assert_eq!(session.undo(), Notice::TakenBack);
+        assert_eq!(session.history(), &history[..1]);
     }
 
     #[test]
@@ -234,7 +296,7 @@ mod tests {
             }
         }
         assert!(dropped > 0);
-        assert_eq!(session.history.len() + dropped, 8);
+        assert_eq!(session.history().len() + dropped, 8);
     }
 
     /// Passes text on, and cancels at the first piece.
@@ -257,12 +319,16 @@ mod tests {
         let (mut written, cancel) = (Vec::new(), CancelToken::new());
         let sink = CancelAtFirstPiece(&mut written, cancel.clone());
         let notices = session
-            .answer("讲一个故事", cancel, &mut Output::new(sink, false))
+            .answer(
+                Request::Question("讲一个故事"),
+                cancel,
+                &mut Output::new(sink, false),
+            )
             .unwrap();
         assert_eq!(notices, [Notice::Stopped { begun: true }]);
         let written = String::from_utf8(written).unwrap();
         assert!(!written.is_empty());
-        assert_eq!(session.history, [Turn::new("讲一个故事", written)]);
+        assert_eq!(session.history(), [Turn::new("讲一个故事", written)]);
     }
 
     #[test]
@@ -271,23 +337,27 @@ mod tests {
         let cancel = CancelToken::new();
         cancel.cancel();
         let notices = session
-            .answer("你好", cancel, &mut Output::new(Vec::new(), false))
+            .answer(
+                Request::Question("你好"),
+                cancel,
+                &mut Output::new(Vec::new(), false),
+            )
             .unwrap();
         assert_eq!(notices, [Notice::Stopped { begun: false }]);
-        assert!(session.history.is_empty());
+        assert!(session.history().is_empty());
     }
 
     #[test]
     fn a_question_that_cannot_fit_leaves_the_conversation_as_it_was() {
         let mut session = session(64, 8);
         ask(&mut session, "你好");
-        let history = session.history.clone();
+        let history = session.history().to_vec();
         let refused = session.answer(
-            &"天".repeat(100),
+            Request::Question(&"天".repeat(100)),
             CancelToken::new(),
             &mut Output::new(Vec::new(), false),
         );
         assert!(refused.is_err());
-        assert_eq!(session.history, history);
+        assert_eq!(session.history(), history);
     }
 }

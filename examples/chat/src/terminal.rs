@@ -62,9 +62,10 @@ pub(crate) fn run(
                 editor.clear_screen()?;
                 welcome(language, demonstration);
             }
-            Line::Question(query) => {
+            Line::Undo => note(&language.notice(session.undo())),
+            Line::Answer(request) => {
                 output.label(&label)?;
-                let result = session.answer(query, interrupt.begin_answer(), output);
+                let result = session.answer(request, interrupt.begin_answer(), output);
                 interrupt.end_answer();
                 output.end_line()?;
                 match result {

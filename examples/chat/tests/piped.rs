@@ -257,3 +257,25 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
     assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
     assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
 }
+
+#[test]
+fn undo_takes_a_turn_back_and_retry_answers_again() {
+    let output = chat(
+        &[],
+        "你好\n再见\nundo\n法国的首都是哪里？\nretry\n".as_bytes(),
+    );
+    assert!(output.status.success());
+    let france = [Some("你好"), Some("法国的首都是哪里？")];
+    let france = expected(&france, ResponseRules::ChatGlm);
+    let france = france.lines().last().unwrap();
+    let first = expected(&[Some("你好"), Some("再见")], ResponseRules::ChatGlm);
+    assert_eq!(stdout(&output), format!("{first}{france}\n{france}\n"));
+    assert!(stderr(&output).contains("are forgotten"));
+
+    let output = chat(&[], "undo\nretry\n".as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output), "");
+    for message in ["nothing was asked yet", "there is no turn"] {
+        assert!(stderr(&output).contains(message), "{message}");
+    }
+}
