@@ -2,6 +2,7 @@
 //! option at fault and, where there is one, the remedy.
 
 mod mix;
+mod snapshot_field;
 
 use std::fmt;
 use std::io;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::checkpoint::{CACHE_DIR_VARIABLE, Precision};
 
 pub use mix::Mix;
+pub use snapshot_field::SnapshotField;
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -272,6 +274,18 @@ pub enum Error {
         expected: String,
         /// How many ids were given.
         tokens: usize,
+    },
+    /// A file that should hold what a model has read, and does not, or not for this model.
+    #[error("{} is of no use here: its {field} should be {expected}, found {found}", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What of it is not as it should be.
+        field: SnapshotField,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
     },
     /// A conversation is to go back to a turn that it does not have.
     #[error(

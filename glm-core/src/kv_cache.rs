@@ -1,5 +1,7 @@
 //! The keys and values of the tokens seen so far.
 
+mod layer_bytes;
+
 use burn::tensor::{Int, Tensor, s};
 use glm_backends::{CachePrecision, cpu::KvBuffers};
 

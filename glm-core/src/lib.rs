@@ -10,6 +10,7 @@ pub mod config;
 pub mod embeddings;
 mod error;
 pub mod generate;
+mod host;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod kv_cache;
@@ -25,7 +26,7 @@ pub mod row_layout;
 mod split_mix;
 
 pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load, load_tokenizer};
-pub use error::{Error, Mix, Result};
+pub use error::{Error, Mix, Result, SnapshotField};
 pub use generate::GenerationOptions;
 pub use glm_backends::{DeviceName, cpu::CpuLevel, set_cpu_threads};
 pub use glm_tokenizer::{GlmTokenizer, TokenId};

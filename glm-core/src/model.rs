@@ -143,6 +143,17 @@ impl DecodeState {
         &self.cache
     }
 
+    /// A single row that `model` has read, laid out as `layout` says.
+    pub(crate) fn of_row(model: &Model, layout: RowLayout, cache: KvCache) -> Self {
+        Self {
+            rows: vec![layout],
+            pad_lengths: vec![0],
+            len: cache.len(),
+            cache,
+            model: model.identity,
+        }
+    }
+
     /// Whether this is a single row that `model` has read and that is laid out as `layout` says.
     pub(crate) fn is_of(&self, model: &Model, layout: &RowLayout) -> bool {
         self.model == model.identity && self.rows == [*layout] && self.pad_lengths == [0]

@@ -1,6 +1,9 @@
 //! The command line.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, ValueEnum};
 use glm_core::{
@@ -36,6 +39,7 @@ Examples:
   chat --model chatglm-6b --greedy --once '晚上睡不着应该怎么办'
   chat --model chatglm-6b --num-beams 4 --once '晚上睡不着应该怎么办'
   chat --model chatglm-6b --infill '凯旋门位于[MASK]的首都[MASK]。'
+  chat --model THUDM/chatglm2-6b --prompt-cache report.cache --once \"$(cat report.txt) 谁写的？\"
   chat --max-new-tokens 100 < questions.txt > answers.txt";
 
 /// Chat with ChatGLM-6B or ChatGLM2-6B, or with the small demonstration model that is built in
@@ -128,6 +132,10 @@ struct ConversationArguments {
     /// Show the model's text as it is, without the official clean-up of white space and punctuation
     #[arg(long)]
     raw: bool,
+    /// Keep what the model has read in this file, and go on from it the next time: a long text that every question begins
+    /// with is read once. ChatGLM-6B has to read a text again as soon as anything follows it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["infill", "num_beams", "num_return_sequences"])]
+    prompt_cache: Option<PathBuf>,
     /// Language of the program's own messages [default: Chinese in a Chinese locale, else English]
     #[arg(long, value_enum)]
     lang: Option<Language>,
@@ -243,6 +251,10 @@ impl Arguments {
 
     pub(crate) fn infill(&self) -> Option<&str> {
         self.conversation.infill.as_deref()
+    }
+
+    pub(crate) fn prompt_cache(&self) -> Option<&Path> {
+        self.conversation.prompt_cache.as_deref()
     }
 
     /// How answers are found, checked before a model is loaded.

@@ -15,6 +15,7 @@ mod messages;
 mod output;
 mod piped;
 mod plan;
+mod prompt_cache;
 mod session;
 mod terminal;
 
@@ -24,7 +25,10 @@ use std::{
 };
 
 use clap::Parser;
-use glm_core::{chat::ChatOptions, generate::CancelToken};
+use glm_core::{
+    chat::{ChatOptions, Conversation},
+    generate::CancelToken,
+};
 
 use arguments::Arguments;
 use error::Result;
@@ -56,18 +60,32 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     let (tokenizer, model) = loading::load(&arguments.model, language)?;
     let options = arguments.chat_options(model.chat_options())?;
-    let mut session = Session::new(tokenizer, model, options, decoding);
+    let mut conversation = Conversation::new(model, tokenizer).with_options(options);
+    if let Some(path) = arguments.prompt_cache() {
+        conversation = prompt_cache::load(path, conversation, language)?;
+    }
+    let mut session = Session::new(conversation, decoding);
+    let all_answered = converse(arguments, &mut session)?;
+    if let Some(path) = arguments.prompt_cache() {
+        prompt_cache::save(path, session.conversation())?;
+    }
+    Ok(all_answered)
+}
+
+/// True when every question was answered.
+fn converse(arguments: &Arguments, session: &mut Session) -> Result<bool> {
+    let language = arguments.language();
     let mut output = Output::new(io::stdout(), io::stdout().is_terminal());
     let demonstration = arguments.model.is_demonstration();
     let is_one_shot = arguments.once().is_some() || arguments.infill().is_some();
 
     if !is_one_shot && io::stdin().is_terminal() {
-        return terminal::run(&mut session, language, demonstration, &mut output).map(|()| true);
+        return terminal::run(session, language, demonstration, &mut output).map(|()| true);
     }
     if demonstration {
         note(language.demonstration());
     }
-    if let Decoding::Beams(beams) = decoding {
+    if let Decoding::Beams(beams) = session.decoding() {
         note(&language.beam_search(beams.num_beams));
     }
     let notices = match (arguments.once(), arguments.infill()) {
@@ -84,5 +102,5 @@ fn run(arguments: &Arguments) -> Result<bool> {
         output.end_line()?;
         return Ok(true);
     }
-    piped::run(&mut session, language, &mut io::stdin().lock(), &mut output)
+    piped::run(session, language, &mut io::stdin().lock(), &mut output)
 }

@@ -36,6 +36,22 @@ impl Language {
         }
     }
 
+    /// That so many tokens need not be read again.
+    pub(crate) fn known_tokens(self, tokens: usize) -> String {
+        match self {
+            Self::Zh => format!("（缓存中有以前读过的 {tokens} 个 token）"),
+            Self::En => format!("(the prompt cache holds {tokens} tokens that were read before)"),
+        }
+    }
+
+    /// That a prompt cache cannot be used, and why.
+    pub(crate) fn outdated_cache(self, reason: &dyn Display) -> String {
+        match self {
+            Self::Zh => format!("（提示缓存不能使用，将被替换：{reason}）"),
+            Self::En => format!("(the prompt cache will be replaced: {reason})"),
+        }
+    }
+
     /// That answers come late, and why.
     pub(crate) fn beam_search(self, num_beams: usize) -> String {
         match self {

@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use glm_core::{
-    GlmTokenizer, Model,
-    chat::{ChatOptions, Conversation, Reply, StreamedTurn, Turn},
+    chat::{Conversation, Reply, StreamedTurn, Turn},
     generate::{BeamSearchOptions, CancelToken, FinishReason},
 };
 
@@ -84,16 +83,15 @@ impl<'a> Line<'a> {
 }
 
 impl Session {
-    pub(crate) fn new(
-        tokenizer: GlmTokenizer,
-        model: Model,
-        options: ChatOptions,
-        decoding: Decoding,
-    ) -> Self {
+    pub(crate) fn new(conversation: Conversation, decoding: Decoding) -> Self {
         Self {
-            conversation: Conversation::new(model, tokenizer).with_options(options),
+            conversation,
             decoding,
         }
+    }
+
+    pub(crate) fn conversation(&self) -> &Conversation {
+        &self.conversation
     }
 
     pub(crate) fn decoding(&self) -> Decoding {
@@ -217,6 +215,8 @@ fn applying<const N: usize>(notices: [(bool, Notice); N]) -> Vec<Notice> {
 
 #[cfg(test)]
 mod tests {
+    use glm_core::chat::ChatOptions;
+
     use super::*;
 
     #[test]
@@ -243,7 +243,8 @@ mod tests {
         options.generation.do_sample = false;
         options.generation.max_length = max_length;
         options.generation.max_new_tokens = Some(max_new_tokens);
-        Session::new(tokenizer, model, options, Decoding::Streamed)
+        let conversation = Conversation::new(model, tokenizer).with_options(options);
+        Session::new(conversation, Decoding::Streamed)
     }
 
     impl Session {

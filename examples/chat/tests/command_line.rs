@@ -57,6 +57,7 @@ fn help_shows_every_group_and_flag_in_order() {
         "--infill <TEXT>",
         "--num-return-sequences <N>",
         "--raw",
+        "--prompt-cache <FILE>",
         "--lang <LANG>",
         "Length:",
         "--max-length <TOKENS>",

@@ -2,6 +2,7 @@
 //! one file with its loops, written once per instruction set.
 
 mod attention;
+mod cache_bytes;
 mod cache_slice;
 mod chunks;
 #[cfg(feature = "tensor")]

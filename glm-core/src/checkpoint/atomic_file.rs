@@ -63,7 +63,7 @@ impl PartialFile {
 
 /// A [`PartialFile`] whose parts are written in any order.
 #[derive(Debug)]
-pub(super) struct PartWriter<W = File> {
+pub(crate) struct PartWriter<W = File> {
     partial: PartialFile,
     file: W,
     /// Bytes that the file will have; for the error of a full disk.
@@ -72,14 +72,14 @@ pub(super) struct PartWriter<W = File> {
 
 impl PartWriter {
     /// As [`PartialFile::create`], for a file of `required` bytes.
-    pub(super) fn create(target: &Path, required: u64) -> Result<Self> {
+    pub(crate) fn create(target: &Path, required: u64) -> Result<Self> {
         Self::create_through(target, required, |file| file)
     }
 }
 
 impl<W: Write + Seek> PartWriter<W> {
     /// As [`PartWriter::create`], with something between the parts and the file.
-    pub(super) fn create_through(
+    pub(crate) fn create_through(
         target: &Path,
         required: u64,
         through: impl FnOnce(File) -> W,
@@ -98,7 +98,7 @@ impl<W: Write + Seek> PartWriter<W> {
     ///
     /// # Errors
     /// [`Error::StorageFull`], [`Error::Io`].
-    pub(super) fn write_at(&mut self, start: u64, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write_at(&mut self, start: u64, bytes: &[u8]) -> Result<()> {
         let written = self.file.seek(SeekFrom::Start(start));
         let written = written.and_then(|_| self.file.write_all(bytes));
         written.map_err(|error| write_error(&self.partial.target, self.required, error))
@@ -108,7 +108,7 @@ impl<W: Write + Seek> PartWriter<W> {
     ///
     /// # Errors
     /// As [`PartWriter::write_at`].
-    pub(super) fn commit(mut self) -> Result<()> {
+    pub(crate) fn commit(mut self) -> Result<()> {
         let target = self.partial.target.clone();
         self.file
             .flush()

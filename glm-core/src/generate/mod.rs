@@ -16,8 +16,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use burn::tensor::Tensor;
-
 pub use answer::Generated;
 pub use batch::{BatchGenerator, generate_batch};
 pub use beam_search::{
@@ -32,11 +30,7 @@ use options::INVALID_SCORE_TOKEN;
 pub use sampler::{Sampled, Sampler, probabilities, row_seed};
 pub use stop::StopStrings;
 
-use crate::{
-    error::{Error, Result},
-    model::Model,
-    prefix_lm::TokenId,
-};
+use crate::{error::Result, host::to_host, model::Model, prefix_lm::TokenId};
 
 /// Why generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +90,4 @@ fn sampler_for(
     };
     let sampler = Sampler::new(&options)?.with_prompt_len(prompt_len);
     Ok((sampler, eos_token_ids))
-}
-
-/// Logits `[rows, vocab_size]`, in host memory.
-fn to_host(logits: Tensor<2>) -> Result<Vec<f32>> {
-    let failed = |reason: String| Error::Execution { reason };
-    logits
-        .try_into_data()
-        .map_err(|error| failed(error.to_string()))?
-        .try_to_vec::<f32>()
-        .map_err(|error| failed(error.to_string()))
 }

@@ -2,6 +2,7 @@
 
 mod cache;
 mod prefix;
+mod snapshot;
 
 pub use cache::{PrefixCache, PrefixCacheStatistics};
 pub use prefix::Prefix;

@@ -13,8 +13,8 @@ use crate::{
 /// ([`RowLayout::first_pass_len`]): of ChatGLM2-6B any beginning, of ChatGLM-6B the whole context or nothing.
 #[derive(Debug, Clone)]
 pub struct Prefix {
-    tokens: Vec<TokenId>,
-    state: DecodeState,
+    pub(super) tokens: Vec<TokenId>,
+    pub(super) state: DecodeState,
 }
 
 impl Prefix {

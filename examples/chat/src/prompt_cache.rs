@@ -1,0 +1,43 @@
+//! `--prompt-cache`: what was read in one run is known in the next.
+
+use std::path::Path;
+
+use glm_core::{Error as ModelError, SnapshotField, chat::Conversation, prefix_cache::Prefix};
+
+use crate::{error::Result, language::Language, output::note};
+
+/// The conversation, which knows what the file holds. A file that is of no use any more is told and will be replaced; one
+/// of another kind is an error, so that nothing is ever written over it.
+pub(crate) fn load(
+    path: &Path,
+    conversation: Conversation,
+    language: Language,
+) -> Result<Conversation> {
+    if matches!(path.try_exists(), Ok(false)) {
+        return Ok(conversation);
+    }
+    match Prefix::load(conversation.model(), path) {
+        Ok(prefix) => {
+            note(&language.known_tokens(prefix.tokens().len()));
+            Ok(conversation.with_prefix(prefix))
+        }
+        Err(error) if is_outdated(&error) => {
+            note(&language.outdated_cache(&error));
+            Ok(conversation)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes what the conversation knows; where that is nothing, the file stays as it was.
+pub(crate) fn save(path: &Path, conversation: &Conversation) -> Result<()> {
+    if let Some(prefix) = conversation.prefix() {
+        prefix.save(conversation.model(), path)?;
+    }
+    Ok(())
+}
+
+/// Whether the file was written by this program, for another model or version, or is damaged.
+fn is_outdated(error: &ModelError) -> bool {
+    matches!(error, ModelError::Snapshot { field, .. } if *field != SnapshotField::Beginning)
+}
