@@ -23,8 +23,8 @@ pub enum Error {
     /// A prompt or cache that the model has no tokens for.
     #[error("the vocabulary of the model is too small for a random prompt")]
     Vocabulary,
-    /// Guesses have changed a text, which they must not.
-    #[error("the text with guesses is not the text without them")]
+    /// A faster way to write a text has changed it, which it must not.
+    #[error("the faster way has written another text than the plain one")]
     TextDiffers,
     /// An error of the library.
     #[error(transparent)]
