@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use glm_core::{
     Error, GenerationOptions, GlmTokenizer, Model,
-    chat::{ChatOptions, Reply, ResponseRules, Turn, process_response},
+    chat::{ChatOptions, Conversation, Reply, ResponseRules, Turn, process_response},
     generate::{BeamSearchOptions, CancelToken, FinishReason, Generator, beam_search},
+    prefix_cache::PrefixCache,
 };
 use glm_tokenizer::DecodeOptions;
 
@@ -330,6 +331,8 @@ fn handles_move_between_threads() {
     is_send_and_sync::<Model>();
     is_send_and_sync::<GlmTokenizer>();
     is_send_and_sync::<CancelToken>();
+    is_send_and_sync::<PrefixCache>();
+    is_send_and_sync::<Conversation>();
     fn is_send<T: Send>() {}
     is_send::<glm_core::chat::StreamedReply<'_>>();
     is_send::<glm_core::model::DecodeState>();

@@ -87,3 +87,38 @@ impl KvCache {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+
+    /// Of a device without kernels; those of the CPU are tested with whole models.
+    #[test]
+    fn tensors_become_bytes_and_tensors_again() {
+        let random =
+            || Tensor::<4>::random([1, 2, 5, 3], Distribution::Default, &Device::default());
+        let mut cache = KvCache::new(2, CachePrecision::F16, 9);
+        for layer in 0..2 {
+            cache.append(layer, random(), random());
+        }
+        cache.advance(5);
+        cache.truncate(4);
+        assert_eq!(cache.stored_precision(), CachePrecision::F32);
+
+        let bytes: Vec<Vec<u8>> = cache.layers_to_le_bytes().collect::<Result<_>>().unwrap();
+        assert!(bytes.iter().all(|layer| layer.len() == 2 * 2 * 4 * 3 * 4));
+        let mut layers = bytes.clone().into_iter();
+        let read = |len| Ok(layers.next().filter(|layer| layer.len() == len).unwrap());
+        let mut again = cache.from_le_bytes(4, read).unwrap();
+        assert_eq!(again.len(), 4);
+        let next = random();
+        for layer in 0..2 {
+            let found = again.append(layer, next.clone(), next.clone());
+            let expected = cache.append(layer, next.clone(), next.clone());
+            assert_eq!(found.0.into_data(), expected.0.into_data());
+            assert_eq!(found.1.into_data(), expected.1.into_data());
+        }
+    }
+}
