@@ -339,7 +339,8 @@ fn check(model: &Model, sop: Option<TokenId>, budget: usize, steps: &[Step]) {
                             ..greedy(3)
                         };
                         let answer = |mut generator: Generator<'_>| {
-                            generator.by_ref().for_each(|token| drop(token.unwrap()));
+                            let ended = generator.by_ref().try_for_each(|token| token.map(drop));
+                            ended.unwrap();
                             generator.into_generated()
                         };
                         let generator = Generator::new(model, prompt, &options).unwrap();

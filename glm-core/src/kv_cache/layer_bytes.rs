@@ -44,7 +44,7 @@ impl KvCache {
     ///
     /// # Errors
     /// Those of `read`.
-    pub(crate) fn from_le_bytes(
+    pub(crate) fn read_le_bytes(
         &self,
         len: usize,
         mut read: impl FnMut(usize) -> Result<Vec<u8>>,
@@ -111,7 +111,7 @@ mod tests {
         assert!(bytes.iter().all(|layer| layer.len() == 2 * 2 * 4 * 3 * 4));
         let mut layers = bytes.clone().into_iter();
         let read = |len| Ok(layers.next().filter(|layer| layer.len() == len).unwrap());
-        let mut again = cache.from_le_bytes(4, read).unwrap();
+        let mut again = cache.read_le_bytes(4, read).unwrap();
         assert_eq!(again.len(), 4);
         let next = random();
         for layer in 0..2 {

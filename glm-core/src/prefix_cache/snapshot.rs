@@ -129,7 +129,7 @@ impl Prefix {
         let ids = reader.read(tokens * size_of::<TokenId>())?;
         let cache = like
             .cache()
-            .from_le_bytes(tokens, |bytes| reader.read(bytes))?;
+            .read_le_bytes(tokens, |bytes| reader.read(bytes))?;
         reader.check_sum()?;
         let (ids, _) = ids.as_chunks();
         let ids: Vec<TokenId> = ids.iter().copied().map(TokenId::from_le_bytes).collect();
