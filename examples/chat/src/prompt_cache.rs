@@ -14,6 +14,7 @@ pub(crate) fn load(
     language: Language,
 ) -> Result<Conversation> {
     if matches!(path.try_exists(), Ok(false)) {
+        check_folder(path)?;
         return Ok(conversation);
     }
     match Prefix::load(conversation.model(), path) {
@@ -35,6 +36,15 @@ pub(crate) fn save(path: &Path, conversation: &Conversation) -> Result<()> {
         prefix.save(conversation.model(), path)?;
     }
     Ok(())
+}
+
+/// A file that cannot be written is better known before the first answer than after the last.
+fn check_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    match folder.map_or(Ok(()), |folder| folder.read_dir().map(drop)) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(ModelError::io(path, error).into()),
+    }
 }
 
 /// Whether the file was written by this program, for another model or version, or is damaged.

@@ -63,6 +63,11 @@ fn nothing_is_written_over_a_file_of_another_kind() {
     );
     assert_eq!(fs::read_to_string(text).unwrap(), "a report");
 
+    let folder = folder.path().join("none/read.cache");
+    let refused = chat(&["--once", "a", "--prompt-cache", folder.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(refused.stdout.is_empty(), "refused before the answer");
+
     let beams = chat(&["--prompt-cache", "x", "--num-beams", "2"]);
     assert_eq!(beams.status.code(), Some(2));
 }

@@ -1,18 +1,7 @@
 //! What was read, in a file: the next run of a program need not read it again.
 //!
-//! | Offset | Bytes | |
-//! |---|---|---|
-//! | 0 | 8 | magic, `GLMREAD\n` |
-//! | 8 | 4 | format version, 1 |
-//! | 12 | 4 | precision of keys and values: 0 f32, 1 f16, 2 int8 |
-//! | 16 | 8 | digest of the model |
-//! | 24 | 8 | `n`, number of tokens |
-//! | 32 | 4 `n` | token ids |
-//! | | | layer after layer the keys, then the values: `[heads][n][head_dim]`, behind those of int8 their scales in f16 |
-//! | | 8 | checksum: XXH3-64 of everything before it |
-//!
-//! All numbers are little-endian. The digest is that of the logits that the model computes for a few tokens, so it changes
-//! with weights, precisions and numerics, and does not depend on the file that the model came from.
+//! The format is drawn in `docs/weights.md`. Its digest of the model is that of the logits that the model computes for a few
+//! tokens, so it changes with weights, precisions and numerics, and does not depend on the file that the model came from.
 
 use std::{
     fs::File,
@@ -115,16 +104,16 @@ impl Prefix {
             let (expected, found) = (name(code(precision)), name(header.precision));
             return Err(reader.differs(SnapshotField::Precision, expected, found));
         }
+        if header.digest != digest {
+            let [expected, found] = [digest, header.digest].map(hexadecimal);
+            return Err(reader.differs(SnapshotField::Model, expected, found));
+        }
         let tokens = usize::try_from(header.tokens).unwrap_or(usize::MAX);
         let expected = file_bytes(tokens, bytes_per_token(model, precision));
         if reader.file_bytes != expected {
             let [expected, found] =
                 [expected, reader.file_bytes].map(|bytes| format!("{bytes} bytes"));
             return Err(reader.differs(SnapshotField::Length, expected, found));
-        }
-        if header.digest != digest {
-            let [expected, found] = [digest, header.digest].map(hexadecimal);
-            return Err(reader.differs(SnapshotField::Model, expected, found));
         }
         let ids = reader.read(tokens * size_of::<TokenId>())?;
         let cache = like
