@@ -14,6 +14,7 @@ use crate::model_source::ModelSource;
 ///
 /// Examples:
 ///   glm-bench --model random:chatglm-6b --precision int4 --head int4
+///   glm-bench --model random:chatglm2-6b --prompt 512 --context 32,8192
 ///   glm-bench --model /models/chatglm-6b --precision int8 --threads 1,2,4 --json
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -23,7 +24,8 @@ use crate::model_source::ModelSource;
     arg_required_else_help = true
 )]
 pub struct Arguments {
-    /// Checkpoint folder, prepacked file, or random:chatglm-6b for random weights of the full size
+    /// Checkpoint folder, prepacked file, or random weights of the full size: random:chatglm-6b, random:chatglm2-6b,
+    /// random:codegeex2-6b
     #[arg(long, value_name = "DIR|FILE|random:NAME")]
     pub model: ModelSource,
     /// Precision of the layers: stored, int8 or int4, or one of these with -row, -g128 or -g32 [default: stored; int4
@@ -92,7 +94,7 @@ impl Arguments {
     pub fn precisions(&self) -> (Precision, Precision) {
         let default = match self.model {
             ModelSource::Path(_) => Precision::Stored,
-            ModelSource::RandomChatGlm6b => Precision::INT4,
+            ModelSource::Random(_) => Precision::INT4,
         };
         let layers = self.precision.unwrap_or(default);
         (layers, self.head.unwrap_or(layers.default_head()))
@@ -146,7 +148,8 @@ mod tests {
         let line = "--model random:chatglm-6b --precision int4-g32 --head int8 --prompt 128,512,1024 --gen 7 \
                     --context 0,1024 --threads 1,2 --repeat 5 --read-buffer 64 --json";
         let arguments = parse(line).unwrap();
-        assert_eq!(arguments.model, ModelSource::RandomChatGlm6b);
+        assert_eq!(arguments.model.to_string(), "random:chatglm-6b");
+        assert!(matches!(arguments.model, ModelSource::Random(_)));
         assert_eq!(
             arguments.precisions(),
             ("int4-g32".parse().unwrap(), Precision::INT8)
@@ -199,8 +202,7 @@ mod tests {
             ("--model x --repeat=-1", "from 1 up"),
             ("--model x --context=-5", "--context"),
             ("--model x --precision int5", "int4-g32"),
-            ("--model random:chatglm2-6b", "not there yet"),
-            ("--model random:gpt", "random:chatglm-6b"),
+            ("--model random:gpt", "random:chatglm2-6b"),
         ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(complaint), "{line}: {error}");

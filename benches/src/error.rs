@@ -6,13 +6,13 @@ use std::{io, process::ExitStatus};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A random model of a family or size that cannot be made.
-    #[error("cannot make a random model `{name}`: {reason}; the one there is: random:chatglm-6b")]
+    /// A random model of a size that is not known.
+    #[error("there is no random model `{name}`, but {known}")]
     UnknownRandomModel {
         /// The name behind `random:`.
         name: String,
-        /// What is wrong with it.
-        reason: &'static str,
+        /// Those there are.
+        known: String,
     },
     /// The model is of a family whose matrices this program does not know.
     #[error("the matrices of this model cannot be measured one by one: {reason}")]

@@ -10,17 +10,14 @@ use burn::{
     tensor::{Device, Int, Tensor, TensorData},
 };
 use glm_backends::PackedWeight;
-use glm_core::{
-    Model,
-    config::{ChatGlmConfig, ModelConfig},
-    layers::linear::GlmLinear,
-};
+use glm_core::{Model, config::ModelConfig, layers::linear::GlmLinear};
 use glm_quant::{Bits, GroupSize, PackedLayout};
 
 use crate::Error;
 
 const EMBEDDING: &str = "word_embeddings";
-const HEAD: &str = "lm_head";
+/// The head of ChatGLM-6B, and that of ChatGLM2-6B.
+const HEADS: [&str; 2] = ["lm_head", "output_layer"];
 
 /// One matrix of one layer, or the head.
 pub(crate) struct Matrix {
@@ -36,7 +33,11 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// Rows of activations that it is multiplied with in a pass over `tokens`: the head reads the last one alone.
     pub(crate) fn batch(&self, tokens: usize) -> usize {
-        if self.name == HEAD { 1 } else { tokens }
+        if self.is_head() { 1 } else { tokens }
+    }
+
+    fn is_head(&self) -> bool {
+        HEADS.contains(&self.name)
     }
 
     /// Multiplications and additions of a pass over `tokens`.
@@ -57,11 +58,7 @@ impl Matrices {
     /// # Errors
     /// [`Error::Matrices`] when they are not those of a known family.
     pub(crate) fn of(model: &Model) -> Result<Self, Error> {
-        let ModelConfig::ChatGlm(config) = model.config() else {
-            return Err(Error::Matrices {
-                reason: "the family is new to this program".to_owned(),
-            });
-        };
+        let config = model.config();
         let mut visitor = MatrixVisitor::default();
         model.network().visit(&mut visitor);
         let mut all = Vec::new();
@@ -75,12 +72,12 @@ impl Matrices {
         // The embedding is multiplied with only where it is the head, and then last.
         if all.first().is_some_and(|first| first.name == EMBEDDING) {
             let mut embedding = all.remove(0);
-            if all.last().is_none_or(|last| last.name != HEAD) {
-                embedding.name = HEAD;
+            if !all.last().is_some_and(Matrix::is_head) {
+                embedding.name = HEADS[0];
                 all.push(embedding);
             }
         }
-        let expected = 4 * config.num_layers + 1;
+        let expected = 4 * config.num_layers() + 1;
         if all.len() != expected {
             return Err(Error::Matrices {
                 reason: format!("{} were found instead of {expected}", all.len()),
@@ -163,15 +160,10 @@ struct MatrixTensors {
 }
 
 impl MatrixTensors {
-    fn into_matrix(self, config: &ChatGlmConfig) -> Result<Matrix, Error> {
-        let hidden = config.hidden_size;
-        let [rows, cols] = match self.name {
-            "query_key_value" => [3 * hidden, hidden],
-            "dense" => [hidden, hidden],
-            "dense_h_to_4h" => [config.inner_hidden_size, hidden],
-            "dense_4h_to_h" => [hidden, config.inner_hidden_size],
-            _ => [config.vocab_size, hidden],
-        };
+    fn into_matrix(self, config: &ModelConfig) -> Result<Matrix, Error> {
+        let [rows, cols] = shape(config, self.name).ok_or_else(|| Error::Matrices {
+            reason: "the family is new to this program".to_owned(),
+        })?;
         let bias_bytes = if self.bias.is_some() { 4 * rows } else { 0 };
         let (linear, weight_bytes) = match (self.codes, self.scales, self.float) {
             (Some(codes), Some(scales), None) => {
@@ -200,6 +192,34 @@ impl MatrixTensors {
             bytes: (weight_bytes + bias_bytes) as u64,
         })
     }
+}
+
+/// `[rows, cols]` of the matrix with a name, which packed ones do not show; `None` in an unknown family.
+fn shape(config: &ModelConfig, name: &str) -> Option<[usize; 2]> {
+    let shape = match config {
+        ModelConfig::ChatGlm(config) => {
+            let (hidden, inner) = (config.hidden_size, config.inner_hidden_size);
+            match name {
+                "query_key_value" => [3 * hidden, hidden],
+                "dense" => [hidden, hidden],
+                "dense_h_to_4h" => [inner, hidden],
+                "dense_4h_to_h" => [hidden, inner],
+                _ => [config.vocab_size, hidden],
+            }
+        }
+        ModelConfig::ChatGlm2(config) => {
+            let (hidden, ffn) = (config.hidden_size, config.ffn_hidden_size);
+            match name {
+                "query_key_value" => [config.qkv_size(), hidden],
+                "dense" => [hidden, config.num_attention_heads * config.kv_channels],
+                "dense_h_to_4h" => [2 * ffn, hidden],
+                "dense_4h_to_h" => [hidden, ffn],
+                _ => [config.padded_vocab_size, hidden],
+            }
+        }
+        _ => return None,
+    };
+    Some(shape)
 }
 
 /// The layout of a matrix whose codes and scales have these shapes; `None` when there is none.
@@ -231,13 +251,14 @@ struct MatrixVisitor {
 impl MatrixVisitor {
     /// The matrix that the visitor is in, made when its first parameter comes.
     fn current(&mut self) -> Option<&mut MatrixTensors> {
-        const NAMES: [&str; 6] = [
+        const NAMES: [&str; 7] = [
             EMBEDDING,
             "query_key_value",
             "dense",
             "dense_h_to_4h",
             "dense_4h_to_h",
-            HEAD,
+            HEADS[0],
+            HEADS[1],
         ];
         let name = NAMES
             .into_iter()
@@ -297,37 +318,47 @@ mod tests {
 
     use super::*;
 
-    fn model(layers: &str, head: &str) -> Model {
-        let json = r#"{"model_type": "chatglm", "vocab_size": 640, "hidden_size": 256, "num_layers": 2,
-            "num_attention_heads": 4, "bos_token_id": 624, "eos_token_id": 625, "mask_token_id": 620,
-            "gmask_token_id": 621, "pad_token_id": 3}"#;
+    const CHATGLM: &str = r#"{"model_type": "chatglm", "vocab_size": 640, "hidden_size": 256, "num_layers": 2,
+        "num_attention_heads": 4, "bos_token_id": 624, "eos_token_id": 625, "mask_token_id": 620,
+        "gmask_token_id": 621, "pad_token_id": 3}"#;
+
+    const CHATGLM2: &str = r#"{"model_type": "chatglm", "padded_vocab_size": 640, "hidden_size": 256,
+        "ffn_hidden_size": 320, "num_layers": 2, "num_attention_heads": 4, "kv_channels": 64,
+        "multi_query_attention": true, "multi_query_group_num": 2, "seq_length": 256, "add_qkv_bias": true}"#;
+
+    fn model(json: &str, layers: &str, head: &str) -> Model {
         let config = ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
-        let ModelConfig::ChatGlm(config) = config else {
-            panic!("{config:?}");
-        };
         let precision = |name: &str| name.parse::<Precision>().unwrap();
         random_packed(&config, precision(layers), precision(head), 7).unwrap()
     }
 
     #[test]
     fn every_matrix_is_found_in_the_order_of_a_pass() {
-        for (layers, head) in [("int4-g32", "int8-row"), ("int8-g128", "int4-g128")] {
-            let matrices = Matrices::of(&model(layers, head)).unwrap();
-            let names: Vec<&str> = matrices.iter().map(|matrix| matrix.name).collect();
-            let layer = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"];
-            let expected: Vec<&str> = layer.into_iter().chain(layer).chain([HEAD]).collect();
-            assert_eq!(names, expected);
-            // Twelve squares of the hidden size in each layer, and the head for one token.
-            let weights = 2 * 12 * 256 * 256;
-            assert_eq!(
-                matrices.operations(10),
-                2 * (10 * weights + 640 * 256) as u64
-            );
-            let bits = if layers.starts_with("int4") { 4 } else { 8 };
-            let codes = (weights * bits + 640 * 256 * (12 - bits)) as u64 / 8;
-            let scales_and_biases = matrices.bytes() - codes;
-            assert!(scales_and_biases < codes / 4, "{scales_and_biases}");
-            assert_eq!(matrices.multiply(&matrices.inputs(3)).len(), 9);
+        // Weights of a layer: twelve squares of the hidden size; rows of the four matrices times 256 columns, the last
+        // turned.
+        let (chatglm, chatglm2) = (12 * 256 * 256, (512 + 256 + 640 + 320) * 256);
+        for (json, head_name, of_layer) in
+            [(CHATGLM, HEADS[0], chatglm), (CHATGLM2, HEADS[1], chatglm2)]
+        {
+            for (layers, head) in [("int4-g32", "int8-row"), ("int8-g128", "int4-g128")] {
+                let matrices = Matrices::of(&model(json, layers, head)).unwrap();
+                let names: Vec<&str> = matrices.iter().map(|matrix| matrix.name).collect();
+                let layer = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"];
+                let expected: Vec<&str> =
+                    layer.into_iter().chain(layer).chain([head_name]).collect();
+                assert_eq!(names, expected);
+                let weights = 2 * of_layer;
+                // The head multiplies one token.
+                assert_eq!(
+                    matrices.operations(10),
+                    2 * (10 * weights + 640 * 256) as u64
+                );
+                let bits = if layers.starts_with("int4") { 4 } else { 8 };
+                let codes = (weights * bits + 640 * 256 * (12 - bits)) as u64 / 8;
+                let scales_and_biases = matrices.bytes() - codes;
+                assert!(scales_and_biases < codes / 4, "{scales_and_biases}");
+                assert_eq!(matrices.multiply(&matrices.inputs(3)).len(), 9);
+            }
         }
     }
 

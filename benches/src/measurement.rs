@@ -10,10 +10,7 @@ use glm_backends::cpu::{
     CpuLevel,
     machine_peak::{dot_product_peak, read_bandwidth},
 };
-use glm_core::{
-    Model, TokenId,
-    config::{ChatGlmConfig, ModelConfig},
-};
+use glm_core::{Model, TokenId, config::ModelConfig};
 
 use crate::{
     Error,
@@ -44,22 +41,16 @@ pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
     let start = Instant::now();
     let model = arguments.model.open(layers, head)?;
     let load_seconds = start.elapsed().as_secs_f64();
-    let ModelConfig::ChatGlm(config) = model.config() else {
-        return Err(Error::Matrices {
-            reason: "the family is new to this program".to_owned(),
-        });
-    };
     let matrices = Matrices::of(&model)?;
 
     let start = Instant::now();
-    let (logits, _) = model.prefill(&[&random_prompt(SHORTEST_PROMPT, config)?])?;
+    let (logits, _) = model.prefill(&[&random_prompt(SHORTEST_PROMPT, model.config())?])?;
     most_likely(logits);
     let first_pass_seconds = start.elapsed().as_secs_f64();
     let peak_before = peak_memory();
 
     let session = Session {
         model: &model,
-        config,
         matrices: &matrices,
         repeat: arguments.repeat,
         read_buffer: vec![1; arguments.read_buffer << 17],
@@ -98,7 +89,6 @@ pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
 
 struct Session<'a> {
     model: &'a Model,
-    config: &'a ChatGlmConfig,
     matrices: &'a Matrices,
     repeat: usize,
     read_buffer: Vec<u64>,
@@ -107,11 +97,13 @@ struct Session<'a> {
 impl Session<'_> {
     fn decode(&self, context: usize, generated: usize) -> Result<Decode, Error> {
         let context = context.max(SHORTEST_PROMPT);
-        let prompt = random_prompt(context, self.config)?;
+        let prompt = random_prompt(context, self.model.config())?;
+        let start = Instant::now();
         let (logits, mut state) = self
             .model
             .prefill_with_capacity(&[&prompt], context + generated)?;
         let first = most_likely(logits);
+        let context_seconds = start.elapsed().as_secs_f64();
         let inputs = self.matrices.inputs(1);
         let cache_bytes = (context + generated / 2) * self.model.cache_bytes_per_token();
         let bytes_per_token = self.matrices.bytes() + cache_bytes as u64;
@@ -142,6 +134,7 @@ impl Session<'_> {
         }
         Ok(Decode {
             context,
+            context_seconds,
             generated,
             tokens_per_second: Spread::of(runs),
             bytes_per_token,
@@ -154,7 +147,7 @@ impl Session<'_> {
     }
 
     fn prefill(&self, tokens: usize) -> Result<Prefill, Error> {
-        let prompt = random_prompt(tokens, self.config)?;
+        let prompt = random_prompt(tokens, self.model.config())?;
         let inputs = self.matrices.inputs(tokens);
         let operations = self.matrices.operations(tokens);
 
@@ -244,28 +237,26 @@ impl Looks {
     }
 }
 
-/// Ordinary tokens, then `[gMASK] <sop>`: `length` in all, at least 2.
-fn random_prompt(length: usize, config: &ChatGlmConfig) -> Result<Vec<TokenId>, Error> {
-    let special = [
-        config.mask_token_id,
-        config.gmask_token_id,
-        config.bos_token_id,
-        config.eos_token_id,
-    ];
-    let ordinary: Vec<TokenId> = (0..config.vocab_size)
-        .filter(|id| !special.contains(id))
-        .filter_map(|id| TokenId::try_from(id).ok())
+/// Ordinary tokens, and `[gMASK] <sop>` at the end where the model asks for them: `length` in all, at least 2.
+fn random_prompt(length: usize, config: &ModelConfig) -> Result<Vec<TokenId>, Error> {
+    let (special, end) = match config {
+        ModelConfig::ChatGlm(config) => {
+            let end = vec![config.gmask_token_id, config.bos_token_id];
+            (vec![config.mask_token_id, config.eos_token_id], end)
+        }
+        _ => (vec![config.pad_token_id(), config.eos_token_id()], vec![]),
+    };
+    let ordinary: Vec<usize> = (0..config.vocab_size())
+        .filter(|id| !special.contains(id) && !end.contains(id))
         .collect();
     if ordinary.is_empty() {
         return Err(Error::Vocabulary);
     }
     // A step that shares no factor with the size would do; this one is prime and larger than any vocabulary.
-    let text = (0..length.saturating_sub(SHORTEST_PROMPT))
+    let text = (0..length.saturating_sub(end.len()))
         .map(|index| ordinary[(index + 1) * 1_000_003 % ordinary.len()]);
-    let end = [config.gmask_token_id, config.bos_token_id];
-    Ok(text
-        .chain(end.into_iter().filter_map(|id| TokenId::try_from(id).ok()))
-        .collect())
+    // In range: a vocabulary has less than 2^20 ids.
+    Ok(text.chain(end).map(|id| id as TokenId).collect())
 }
 
 /// The id with the largest logit of the first row; the work that ends every step.
@@ -301,9 +292,6 @@ mod tests {
             "num_attention_heads": 4, "bos_token_id": 624, "eos_token_id": 625, "mask_token_id": 620,
             "gmask_token_id": 621, "pad_token_id": 3}"#;
         let config = ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
-        let ModelConfig::ChatGlm(config) = config else {
-            panic!("{config:?}");
-        };
         for length in [2, 3, 700] {
             let prompt = random_prompt(length, &config).unwrap();
             assert_eq!(prompt.len(), length);

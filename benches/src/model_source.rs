@@ -11,19 +11,45 @@ use crate::Error;
 /// What the name of a random model begins with.
 const RANDOM: &str = "random:";
 
-/// The sizes of the published ChatGLM-6B.
-const CHATGLM_6B: &str = r#"{"model_type": "chatglm", "vocab_size": 130528, "hidden_size": 4096,
-    "inner_hidden_size": 16384, "num_layers": 28, "num_attention_heads": 32, "max_sequence_length": 2048,
-    "bos_token_id": 130004, "eos_token_id": 130005, "mask_token_id": 130000, "gmask_token_id": 130001,
-    "pad_token_id": 3}"#;
+/// A published model: random weights can be made of its size.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Published {
+    name: &'static str,
+    /// Its `config.json`, as far as sizes and switches go.
+    config: &'static str,
+}
+
+const PUBLISHED: [Published; 3] = [
+    Published {
+        name: "chatglm-6b",
+        config: r#"{"model_type": "chatglm", "vocab_size": 130528, "hidden_size": 4096, "inner_hidden_size": 16384,
+            "num_layers": 28, "num_attention_heads": 32, "max_sequence_length": 2048, "bos_token_id": 130004,
+            "eos_token_id": 130005, "mask_token_id": 130000, "gmask_token_id": 130001, "pad_token_id": 3}"#,
+    },
+    Published {
+        name: "chatglm2-6b",
+        config: r#"{"model_type": "chatglm", "padded_vocab_size": 65024, "hidden_size": 4096,
+            "ffn_hidden_size": 13696, "num_layers": 28, "num_attention_heads": 32, "kv_channels": 128,
+            "multi_query_attention": true, "multi_query_group_num": 2, "seq_length": 32768, "add_bias_linear": false,
+            "add_qkv_bias": true, "rmsnorm": true, "post_layer_norm": true, "original_rope": true}"#,
+    },
+    Published {
+        name: "codegeex2-6b",
+        config: r#"{"model_type": "chatglm", "_name_or_path": "THUDM/codegeex2-6b", "padded_vocab_size": 65024,
+            "hidden_size": 4096, "ffn_hidden_size": 13696, "num_layers": 28, "num_attention_heads": 32,
+            "kv_channels": 128, "multi_query_attention": true, "multi_query_group_num": 2, "seq_length": 8192,
+            "add_bias_linear": false, "add_qkv_bias": true, "rmsnorm": true, "post_layer_norm": true,
+            "original_rope": true, "torch_dtype": "bfloat16"}"#,
+    },
+];
 
 /// A checkpoint, or random weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
     /// A checkpoint folder or prepacked file.
     Path(PathBuf),
-    /// Random weights of the size of ChatGLM-6B.
-    RandomChatGlm6b,
+    /// Random weights of the size of a published model.
+    Random(&'static Published),
 }
 
 impl ModelSource {
@@ -37,11 +63,8 @@ impl ModelSource {
                 .precision(layers)
                 .head(head)
                 .load(path)?),
-            Self::RandomChatGlm6b => {
-                let config = ModelConfig::from_json(RANDOM, CHATGLM_6B.as_bytes())?;
-                let ModelConfig::ChatGlm(config) = config else {
-                    unreachable!("the sizes above are those of ChatGLM-6B");
-                };
+            Self::Random(model) => {
+                let config = ModelConfig::from_json(RANDOM, model.config.as_bytes())?;
                 Ok(random_packed(&config, layers, head, 1)?)
             }
         }
@@ -52,21 +75,20 @@ impl FromStr for ModelSource {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text.strip_prefix(RANDOM) {
-            None => {
-                let path: Result<_, Infallible> = text.parse();
-                let Ok(path) = path;
-                Ok(Self::Path(path))
-            }
-            Some("chatglm-6b") => Ok(Self::RandomChatGlm6b),
-            Some(name) => Err(Error::UnknownRandomModel {
+        let Some(name) = text.strip_prefix(RANDOM) else {
+            let path: Result<_, Infallible> = text.parse();
+            let Ok(path) = path;
+            return Ok(Self::Path(path));
+        };
+        let found = PUBLISHED.iter().find(|model| model.name == name);
+        found
+            .map(Self::Random)
+            .ok_or_else(|| Error::UnknownRandomModel {
                 name: name.to_owned(),
-                reason: match name {
-                    "chatglm2-6b" => "this family is not there yet",
-                    _ => "no such model is known",
-                },
-            }),
-        }
+                known: PUBLISHED
+                    .map(|model| format!("{RANDOM}{}", model.name))
+                    .join(", "),
+            })
     }
 }
 
@@ -74,7 +96,7 @@ impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
-            Self::RandomChatGlm6b => write!(f, "{RANDOM}chatglm-6b"),
+            Self::Random(model) => write!(f, "{RANDOM}{}", model.name),
         }
     }
 }

@@ -9,11 +9,15 @@ use rayon::prelude::*;
 
 use crate::{
     chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention},
+    chatglm2::{ChatGlm2, Glm2Block, SharedKeyAttention, SwigluMlp},
     checkpoint::Precision,
-    config::ChatGlmConfig,
+    config::{ChatGlm2Config, ChatGlmConfig, ModelConfig},
     error::{Error, Result},
-    layers::{embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear},
+    layers::{
+        embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear, rms_norm::RmsNorm,
+    },
     model::Model,
+    network::Network,
     split_mix,
 };
 
@@ -24,61 +28,133 @@ const STD: f32 = 0.02;
 const CHUNK: usize = 1 << 16;
 
 /// A model on the CPU whose matrices are uniform random codes, with scales that give the weights a standard deviation
-/// of 0.02; norms are one, biases zero, and the head is the embedding.
+/// of 0.02; norms are one, biases zero. The head of ChatGLM-6B is its embedding, that of ChatGLM2-6B a matrix of its own.
 ///
 /// The same `seed` gives the same model, whatever the number of threads.
 ///
 /// # Errors
 /// [`Error::InvalidOption`] for [`Precision::Stored`]: nothing is stored anywhere.
 pub fn random_packed(
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     layers: Precision,
     head: Precision,
     seed: u64,
 ) -> Result<Model> {
-    let ChatGlmConfig {
-        vocab_size,
-        hidden_size,
-        inner_hidden_size,
-        num_attention_heads,
-        ..
-    } = *config;
-    let device = Device::flex();
-    let mut next_seed = seed;
-    let mut matrix = |rows, cols, precision: Precision| {
-        next_seed = split_mix::number(next_seed, 1);
-        random_matrix(rows, cols, precision, next_seed, &device)
+    let mut random = RandomLayers {
+        precision: layers,
+        head,
+        seed,
+        device: Device::flex(),
     };
-    let word_embeddings = TokenEmbedding::packed(matrix(vocab_size, hidden_size, head)?);
-    let mut linear = |rows, cols| -> Result<GlmLinear> {
-        let bias = Tensor::zeros([rows], &device);
-        Ok(GlmLinear::packed(matrix(rows, cols, layers)?, Some(bias)))
+    let network: Network = match config {
+        ModelConfig::ChatGlm(config) => random.chatglm(config)?.into(),
+        ModelConfig::ChatGlm2(config) => random.chatglm2(config)?.into(),
     };
-    let layer_norm = || LayerNorm::ones(hidden_size, config.layernorm_epsilon, &device);
-    let blocks = (0..config.num_layers).map(|layer| {
-        Ok(GlmBlock {
-            input_layernorm: layer_norm(),
-            attention: SelfAttention {
-                query_key_value: linear(3 * hidden_size, hidden_size)?,
-                dense: linear(hidden_size, hidden_size)?,
-                num_attention_heads,
-                layer,
-            },
-            post_attention_layernorm: layer_norm(),
-            mlp: Mlp {
-                dense_h_to_4h: linear(inner_hidden_size, hidden_size)?,
-                dense_4h_to_h: linear(hidden_size, inner_hidden_size)?,
-            },
+    Ok(Model::new(config.clone(), network, random.device))
+}
+
+/// What the layers of a model are made of.
+struct RandomLayers {
+    precision: Precision,
+    /// Of embedding and head.
+    head: Precision,
+    /// Of the last matrix.
+    seed: u64,
+    device: Device,
+}
+
+impl RandomLayers {
+    fn chatglm(&mut self, config: &ChatGlmConfig) -> Result<ChatGlm> {
+        let (hidden_size, inner) = (config.hidden_size, config.inner_hidden_size);
+        let device = self.device.clone();
+        let layer_norm = || LayerNorm::ones(hidden_size, config.layernorm_epsilon, &device);
+        let word_embeddings = self.embedding(config.vocab_size, hidden_size)?;
+        let layers = (0..config.num_layers).map(|layer| {
+            Ok(GlmBlock {
+                input_layernorm: layer_norm(),
+                attention: SelfAttention {
+                    query_key_value: self.linear(3 * hidden_size, hidden_size)?,
+                    dense: self.linear(hidden_size, hidden_size)?,
+                    num_attention_heads: config.num_attention_heads,
+                    layer,
+                },
+                post_attention_layernorm: layer_norm(),
+                mlp: Mlp {
+                    dense_h_to_4h: self.linear(inner, hidden_size)?,
+                    dense_4h_to_h: self.linear(hidden_size, inner)?,
+                },
+            })
+        });
+        Ok(ChatGlm {
+            word_embeddings,
+            layers: layers.collect::<Result<_>>()?,
+            final_layernorm: layer_norm(),
+            lm_head: None,
+            head_dim: config.head_dim(),
         })
-    });
-    let network = ChatGlm {
-        word_embeddings,
-        layers: blocks.collect::<Result<_>>()?,
-        final_layernorm: layer_norm(),
-        lm_head: None,
-        head_dim: config.head_dim(),
-    };
-    Ok(Model::new(config.clone(), network, device))
+    }
+
+    fn chatglm2(&mut self, config: &ChatGlm2Config) -> Result<ChatGlm2> {
+        let (hidden_size, ffn) = (config.hidden_size, config.ffn_hidden_size);
+        let (heads, head_dim) = (config.num_attention_heads, config.kv_channels);
+        let groups = config.multi_query_group_num;
+        let device = self.device.clone();
+        let norm = || {
+            let weight = Tensor::ones([hidden_size], &device);
+            RmsNorm::new(weight, config.layernorm_epsilon)
+        };
+        let word_embeddings = self.embedding(config.padded_vocab_size, hidden_size)?;
+        let layers = (0..config.num_layers).map(|layer| {
+            Ok(Glm2Block {
+                input_layernorm: norm(),
+                self_attention: SharedKeyAttention {
+                    query_key_value: self.linear(config.qkv_size(), hidden_size)?,
+                    dense: self.linear_without_bias(hidden_size, heads * head_dim)?,
+                    num_attention_heads: heads,
+                    multi_query_groups: config.multi_query_attention.then_some(groups),
+                    head_dim,
+                    layer,
+                },
+                post_attention_layernorm: norm(),
+                mlp: SwigluMlp {
+                    dense_h_to_4h: self.linear_without_bias(2 * ffn, hidden_size)?,
+                    dense_4h_to_h: self.linear_without_bias(hidden_size, ffn)?,
+                },
+                residual_post_layernorm: config.apply_residual_connection_post_layernorm,
+            })
+        });
+        let layers = layers.collect::<Result<_>>()?;
+        let head = self.matrix(config.padded_vocab_size, hidden_size, self.head)?;
+        Ok(ChatGlm2 {
+            word_embeddings,
+            layers,
+            final_layernorm: norm(),
+            output_layer: Some(GlmLinear::packed(head, None)),
+            rotary_dim: head_dim / 2,
+            rope_ratio: config.rope_ratio,
+        })
+    }
+
+    fn embedding(&mut self, rows: usize, cols: usize) -> Result<TokenEmbedding> {
+        self.matrix(rows, cols, self.head)
+            .map(TokenEmbedding::packed)
+    }
+
+    fn linear(&mut self, rows: usize, cols: usize) -> Result<GlmLinear> {
+        let bias = Tensor::zeros([rows], &self.device);
+        let weight = self.matrix(rows, cols, self.precision)?;
+        Ok(GlmLinear::packed(weight, Some(bias)))
+    }
+
+    fn linear_without_bias(&mut self, rows: usize, cols: usize) -> Result<GlmLinear> {
+        let weight = self.matrix(rows, cols, self.precision)?;
+        Ok(GlmLinear::packed(weight, None))
+    }
+
+    fn matrix(&mut self, rows: usize, cols: usize, precision: Precision) -> Result<PackedWeight> {
+        self.seed = split_mix::number(self.seed, 1);
+        random_matrix(rows, cols, precision, self.seed, &self.device)
+    }
 }
 
 fn random_matrix(
@@ -130,14 +206,19 @@ mod tests {
     use super::*;
     use crate::{config::ModelConfig, layers::Stage};
 
-    fn config() -> ChatGlmConfig {
+    fn config() -> ModelConfig {
         let json = r#"{"model_type": "chatglm", "vocab_size": 512, "hidden_size": 128, "num_layers": 28,
             "num_attention_heads": 4, "bos_token_id": 500, "eos_token_id": 501, "mask_token_id": 502,
             "gmask_token_id": 503, "pad_token_id": 3}"#;
-        match ModelConfig::from_json("config.json", json.as_bytes()).unwrap() {
-            ModelConfig::ChatGlm(config) => config,
-            ModelConfig::ChatGlm2(config) => panic!("another family: {config:?}"),
-        }
+        ModelConfig::from_json("config.json", json.as_bytes()).unwrap()
+    }
+
+    fn chatglm2_config() -> ModelConfig {
+        let json = r#"{"model_type": "chatglm", "padded_vocab_size": 512, "hidden_size": 128, "ffn_hidden_size": 160,
+            "num_layers": 4, "num_attention_heads": 4, "kv_channels": 32, "multi_query_attention": true,
+            "multi_query_group_num": 2, "seq_length": 256, "rmsnorm": true, "add_qkv_bias": true,
+            "add_bias_linear": false, "post_layer_norm": true, "original_rope": true, "eos_token_id": 2}"#;
+        ModelConfig::from_json("config.json", json.as_bytes()).unwrap()
     }
 
     fn deviation(values: &Tensor<3>) -> f32 {
@@ -176,13 +257,24 @@ mod tests {
 
     #[test]
     fn a_seed_gives_one_model_and_another_seed_another() {
-        let logits = |seed| {
-            let model = random_packed(&config(), Precision::INT4, Precision::INT8, seed).unwrap();
-            let (logits, _) = model.prefill(&[&[5, 503, 500]]).unwrap();
-            logits.into_data()
-        };
-        assert_eq!(logits(1), logits(1));
-        assert_ne!(logits(1), logits(2));
+        for config in [config(), chatglm2_config()] {
+            let logits = |seed| {
+                let model = random_packed(&config, Precision::INT4, Precision::INT8, seed).unwrap();
+                let (logits, _) = model.prefill(&[&[5, 503, 500]]).unwrap();
+                logits.into_data()
+            };
+            assert_eq!(logits(1), logits(1));
+            assert_ne!(logits(1), logits(2));
+        }
+    }
+
+    #[test]
+    fn the_second_family_gives_logits_of_ordinary_size() {
+        let model = random_packed(&chatglm2_config(), Precision::INT4, Precision::INT4, 1).unwrap();
+        let (logits, _) = model.prefill(&[&[5, 6, 7, 8]]).unwrap();
+        // √128 · 0.02 for a width of 128, behind a norm.
+        let deviation = deviation(&logits.unsqueeze());
+        assert!((0.15..0.35).contains(&deviation), "{deviation}");
     }
 
     #[test]

@@ -48,7 +48,8 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         glm_core::set_cpu_threads(threads).map_err(glm_core::Error::from)?;
     }
     let (model, prompts, new_tokens) = if arguments.random_6b {
-        let model = ModelSource::RandomChatGlm6b.open(Precision::INT4, Precision::INT4)?;
+        let model: ModelSource = "random:chatglm-6b".parse()?;
+        let model = model.open(Precision::INT4, Precision::INT4)?;
         let prompt = (1000..1032).chain([130_001, 130_004]).collect();
         (model, vec![prompt], 128)
     } else {
