@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::{
     cache_slice::CacheSlice,
     exp::exp,
-    lanes::Lanes,
+    lanes::{LANES, Lanes},
     level::CpuLevel,
     rotary::{QkvLayout, Step},
 };
@@ -17,8 +17,9 @@ use super::{
 // Their inner loops run over registers by index.
 #[allow(clippy::needless_range_loop)]
 mod decode;
-#[allow(clippy::needless_range_loop)]
 mod prefill;
+#[allow(clippy::needless_range_loop)]
+mod tile;
 mod weighted_sum;
 
 /// The keys that the queries of one row of the batch see.
@@ -150,12 +151,23 @@ impl Call<'_> {
         self.spans[batch].visible(self.step.start + index, self.step.total())
     }
 
+    /// Heads that share keys and values.
+    fn group(&self) -> usize {
+        self.layout.heads / self.layout.kv_heads
+    }
+
     /// One query.
     fn query(&self, batch: usize, index: usize, head: usize) -> &[f32] {
+        &self.query[self.query_place(batch, index, head)]
+    }
+
+    /// Where a query is, and its result.
+    fn query_place(&self, batch: usize, index: usize, head: usize) -> Range<usize> {
         let QkvLayout {
             heads, head_dim, ..
         } = self.layout;
-        &self.query[((batch * self.step.seq + index) * heads + head) * head_dim..][..head_dim]
+        let start = ((batch * self.step.seq + index) * heads + head) * head_dim;
+        start..start + head_dim
     }
 
     /// The row of the cache with key `key` of a head.
@@ -166,6 +178,17 @@ impl Call<'_> {
     /// `1 / √head_dim`
     fn scale(&self) -> f32 {
         1.0 / (self.layout.head_dim as f32).sqrt()
+    }
+}
+
+/// Turns a weighted sum of values into their mean; zeros where no key was seen.
+#[inline(always)]
+fn divide<L: Lanes>(lanes: L, values: &mut [f32], sum: L::Vector) {
+    // The key with the largest score adds 1 to the sum.
+    let (zero, least) = (lanes.splat(0.0), lanes.splat(0.5));
+    for values in values.chunks_mut(LANES) {
+        let mean = lanes.div(lanes.load_part(values, 0.0), sum);
+        lanes.store_part(lanes.select_less(sum, least, zero, mean), values);
     }
 }
 

@@ -46,11 +46,35 @@ pub enum CacheSliceMut<'a> {
 }
 
 impl<'a> CacheSlice<'a> {
-    /// The scales of some rows, where there are any.
-    pub(super) fn scales(self, rows: Range<usize>) -> Option<&'a [f16]> {
+    /// Some of the rows.
+    pub(super) fn rows(self, rows: Range<usize>, head_dim: usize) -> Self {
+        let values = rows.start * head_dim..rows.end * head_dim;
+        match self {
+            Self::F32(all) => Self::F32(&all[values]),
+            Self::F16(all) => Self::F16(&all[values]),
+            Self::Int8 { codes, scales } => Self::Int8 {
+                codes: &codes[values],
+                scales: &scales[rows],
+            },
+        }
+    }
+
+    /// Asks for some of the rows, which will be read soon: the first of them, when they are many.
+    #[inline(always)]
+    pub(super) fn prefetch<L: Lanes>(self, lanes: L, rows: Range<usize>, head_dim: usize) {
+        let values = rows.start * head_dim..rows.end * head_dim;
+        match self {
+            Self::F32(all) => lanes.prefetch(&all[values]),
+            Self::F16(all) => lanes.prefetch(&all[values]),
+            Self::Int8 { codes, .. } => lanes.prefetch(&codes[values]),
+        }
+    }
+
+    /// The scale of each row, where there are any.
+    pub(super) fn scales(self) -> Option<&'a [f16]> {
         match self {
             Self::F32(_) | Self::F16(_) => None,
-            Self::Int8 { scales, .. } => Some(&scales[rows]),
+            Self::Int8 { scales, .. } => Some(scales),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{cell::RefCell, ops::Range};
 
 use half::f16;
 
-use super::{Call, PIECE, Total, weighted_sum::weigh};
+use super::{Call, PIECE, Total, divide, tile, weighted_sum::weigh};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element},
     chunks::for_each_chunk,
@@ -81,6 +81,7 @@ struct Scratch {
     queries: Vec<f32>,
     /// Weighted sums of the values of a piece's first half, then of its second.
     sums: Vec<f32>,
+    tiles: tile::Scratch<1>,
 }
 
 /// All queries of a key head over some of its keys.
@@ -105,15 +106,28 @@ impl Kernel for Piece<'_> {
             ..
         } = self;
         let len = partial_len(&call);
+        let (group, seq) = (call.group(), call.step.seq);
+        // Tiles as long as there are queries for all lanes.
+        let mut first = partials.len() / len / LANES * LANES;
+        if first > 0 {
+            let head = (self.batch, self.kv_head);
+            let query = |number| (number % seq, self.kv_head * group + number / seq);
+            let tiles = &mut scratch.tiles;
+            tiles.attend(lanes, &call, head, self.keys.clone(), first, query);
+            for (number, partial) in partials.chunks_exact_mut(len).take(first).enumerate() {
+                let (values, statistics) = partial.split_at_mut(call.layout.head_dim);
+                let (largest, sum) = tiles.seen(number, values);
+                statistics.copy_from_slice(&[largest, sum]);
+            }
+        }
         let some = SomeQueries {
             call,
             batch: self.batch,
             kv_head: self.kv_head,
             keys: self.keys,
         };
-        let mut first = 0;
         if L::MANY_REGISTERS {
-            for partials in partials.chunks_exact_mut(QUERIES * len) {
+            for partials in partials[first * len..].chunks_exact_mut(QUERIES * len) {
                 some.attend::<L, QUERIES>(lanes, first, scratch, partials);
                 first += QUERIES;
             }
@@ -144,7 +158,7 @@ impl SomeQueries<'_> {
     ) {
         let call = &self.call;
         let head_dim = call.layout.head_dim;
-        let group = call.layout.heads / call.layout.kv_heads;
+        let group = call.group();
         let padded_dim = head_dim.next_multiple_of(LANES);
         scratch.queries.clear();
         scratch.queries.resize(Q * padded_dim, 0.0);
@@ -188,12 +202,7 @@ impl SomeQueries<'_> {
             }
         }
         // The values come while the exponentials are computed.
-        let first = row * head_dim..(row + longest) * head_dim;
-        match call.values {
-            CacheSlice::F32(values) => lanes.prefetch(&values[first]),
-            CacheSlice::F16(values) => lanes.prefetch(&values[first]),
-            CacheSlice::Int8 { codes, .. } => lanes.prefetch(&codes[first]),
-        }
+        call.values.prefetch(lanes, row..row + longest, head_dim);
         let partial_len = partial_len(call);
         for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {
             let scores = &mut scores[query][..lens[query]];
@@ -394,7 +403,7 @@ impl Kernel for Join<'_> {
         let call = &self.call;
         let (head_dim, seq) = (call.layout.head_dim, call.step.seq);
         let (batch, index) = (self.token / seq, self.token % seq);
-        let group = call.layout.heads / call.layout.kv_heads;
+        let group = call.group();
         let visible = call.visible(batch, index);
         let partial = |head: usize, piece: usize| {
             let task = (batch * call.layout.kv_heads + head / group) * self.pieces + piece;
@@ -404,9 +413,6 @@ impl Kernel for Join<'_> {
         };
         for (head, out) in self.out.chunks_exact_mut(head_dim).enumerate() {
             out.fill(0.0);
-            if visible.is_empty() {
-                continue;
-            }
             let mut total = Total {
                 largest: lanes.splat(f32::MIN),
                 sum: lanes.splat(0.0),
@@ -422,9 +428,7 @@ impl Kernel for Join<'_> {
                     lanes.store_part(factors.add(lanes, before, values), out);
                 }
             }
-            for out in out.chunks_mut(LANES) {
-                lanes.store_part(lanes.div(lanes.load_part(out, 0.0), total.sum), out);
-            }
+            divide(lanes, out, total.sum);
         }
     }
 }
