@@ -1,7 +1,7 @@
 //! Softmax attention over a cache, without ever building the matrix of scores.
 //!
 //! Few queries ([`decode`]) read the cache once, as it is stored, at the speed of memory. Many ([`prefill`]) are a
-//! matrix product in tiles, with the softmax corrected from tile to tile
+//! matrix product in tiles ([`tile`]), with the softmax corrected from piece to piece of the keys
 //! ([FlashAttention](https://arxiv.org/abs/2205.14135)).
 
 use std::ops::Range;
