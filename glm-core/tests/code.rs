@@ -106,7 +106,7 @@ fn streamed_pieces_are_the_text_of_the_model_cut_where_it_ends() {
     let both = load();
     let (tokenizer, model) = &both;
     let reasons = RefCell::new(Vec::new());
-    let config = ProptestConfig::with_cases(48);
+    let config = ProptestConfig::with_cases(24);
     proptest!(config, |(
         before in code(),
         after in code(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use glm_core::{
-    code::{CodeOptions, Cursor, Language},
+    code::{CodeCompletion, CodeOptions, Cursor, Language},
     generate::CancelToken,
 };
 use serde::Serialize;
@@ -72,12 +72,18 @@ pub(crate) fn run(
     thread::spawn(move || reader.read(input, &sender));
     for incoming in requests {
         let (request, cancel) = incoming?;
-        match shared.answer(completer, options, language, &request, cancel) {
-            Err(error @ (Error::Output(_) | Error::Input(_))) => return Err(error),
+        let completion = shared.complete(completer, options, language, &request, cancel);
+        // First, so that whoever reads the last line may use the id again.
+        shared.close(&request.id);
+        match completion {
+            Ok(completion) => shared.write(&Answer::Done {
+                id: &request.id,
+                done: true,
+                outcome: Outcome::from(&completion),
+            })?,
+            Err(error @ Error::Output(_)) => return Err(error),
             Err(error) => shared.refuse(Some(&request.id), &error.to_string())?,
-            Ok(()) => {}
         }
-        shared.open().retain(|(id, _)| *id != request.id);
     }
     Ok(())
 }
@@ -134,27 +140,28 @@ impl<W: Write> Shared<W> {
         }
     }
 
-    fn answer(
+    /// A request needs no taking back any more.
+    fn close(&self, id: &Value) {
+        self.open().retain(|(open, _)| open != id);
+    }
+
+    /// Completes what a request asks for; its pieces are written as they come.
+    fn complete(
         &self,
         completer: &Completer,
         options: &CodeOptions,
         language: Option<&'static Language>,
         request: &Request,
         cancel: CancelToken,
-    ) -> Result<()> {
+    ) -> Result<CodeCompletion> {
         let cursor = Cursor {
             before: &request.prefix,
             after: &request.suffix,
             language: request.language(language)?,
         };
-        let (id, options) = (&request.id, request.options(options));
+        let id = &request.id;
         let give = |text: &str| self.write(&Answer::Piece { id, text });
-        let completion = completer.complete(&cursor, &options, cancel, give)?;
-        self.write(&Answer::Done {
-            id,
-            done: true,
-            outcome: Outcome::from(&completion),
-        })
+        completer.complete(&cursor, &request.options(options), cancel, give)
     }
 
     fn refuse(&self, id: Option<&Value>, error: &str) -> Result<()> {

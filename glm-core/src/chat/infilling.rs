@@ -73,7 +73,7 @@ impl Model {
         options: &ChatOptions,
     ) -> Result<StreamedInfilling<'model>> {
         self.check_tokenizer(tokenizer)?;
-        let generation = self.within_its_length(&options.generation);
+        let generation = options.generation.within(self);
         generation.validate()?;
         let text = BlankedText::new(text, &tokenizer.special_tokens().masks());
         let refuse = |expected: &str| {

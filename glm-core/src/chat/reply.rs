@@ -128,7 +128,7 @@ impl Model {
         generation: &GenerationOptions,
     ) -> Result<Question> {
         self.check_tokenizer(tokenizer)?;
-        let generation = self.within_its_length(generation);
+        let generation = generation.within(self);
         generation.validate()?;
         let (dropped_turns, prompt) =
             fit(self.prompt_style(), tokenizer, query, history, &generation)?;
@@ -157,14 +157,6 @@ impl Model {
             ModelConfig::ChatGlm(_) => ResponseRules::ChatGlm,
             ModelConfig::ChatGlm2(_) => ResponseRules::ChatGlm2,
         })
-    }
-
-    /// The options with `max_length` held to the length that the model was trained for.
-    pub(crate) fn within_its_length(&self, generation: &GenerationOptions) -> GenerationOptions {
-        GenerationOptions {
-            max_length: generation.max_length.min(self.max_sequence_length()),
-            ..generation.clone()
-        }
     }
 }
 

@@ -105,7 +105,7 @@ impl Model {
         options: &CodeOptions,
     ) -> Result<StreamedCode<'model>> {
         self.check_tokenizer(tokenizer)?;
-        let generation = self.within_its_length(&options.generation);
+        let generation = options.generation.within(self);
         generation.validate()?;
         if let ModelConfig::ChatGlm(_) = self.config() {
             return Err(Error::Prompt {

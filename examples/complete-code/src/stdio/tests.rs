@@ -79,7 +79,12 @@ fn a_request_is_cancelled_while_it_runs_and_while_it_waits() {
                 "{\"id\":\"2\",\"prefix\":\"def g\"}\n",
                 "{\"id\":3,\"prefix\":\"def f\"}\n",
             ),
-            "{\"cancel\":1}\n{\"cancel\":\"2\"}\n{\"cancel\":4}\n",
+            concat!(
+                "{\"cancel\":1}\n",
+                "{\"cancel\":\"2\"}\n",
+                "{\"cancel\":4}\n",
+                "{\"id\":3,\"prefix\":\"def h\"}\n",
+            ),
         ],
         written: has_written,
         was_read,
@@ -97,6 +102,11 @@ fn a_request_is_cancelled_while_it_runs_and_while_it_waits() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let (refused, lines): (Vec<_>, Vec<_>) = lines
+        .into_iter()
+        .partition(|line| line["error"].is_string());
+    assert_eq!(refused.len(), 1, "an id that is in use");
+    assert_eq!(refused[0]["id"], 3);
     let of = |id: Value| lines.iter().filter(move |line| line["id"] == id);
     let text = |id: Value| {
         of(id)
