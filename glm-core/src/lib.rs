@@ -6,6 +6,7 @@ pub mod chat;
 pub mod chatglm;
 pub mod chatglm2;
 pub mod checkpoint;
+pub mod code;
 pub mod config;
 pub mod embeddings;
 mod error;

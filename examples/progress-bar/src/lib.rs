@@ -1,4 +1,4 @@
-//! The progress bar of the programs that convert checkpoints, on standard error.
+//! The progress bar of the programs that load or convert checkpoints, on standard error.
 #![forbid(unsafe_code)]
 
 use glm_core::{LoadProgress, checkpoint::LoadStage};

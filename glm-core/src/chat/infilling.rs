@@ -2,11 +2,11 @@
 
 use glm_tokenizer::GlmTokenizer;
 
-use super::{answer_text::TextGenerator, process_response::is_python_space, reply::ChatOptions};
+use super::{process_response::is_python_space, reply::ChatOptions, reply_stream::ReplyStream};
 use crate::{
     config::ModelConfig,
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, GenerationOptions, row_seed},
+    generate::{CancelToken, FinishReason, GenerationOptions, TextGenerator, row_seed},
     model::Model,
     prefix_lm::TokenId,
 };
@@ -73,7 +73,7 @@ impl Model {
         options: &ChatOptions,
     ) -> Result<StreamedInfilling<'model>> {
         self.check_tokenizer(tokenizer)?;
-        let generation = self.within_its_length(&options.generation);
+        let generation = options.generation.within(self);
         generation.validate()?;
         let text = BlankedText::new(text, &tokenizer.special_tokens().masks());
         let refuse = |expected: &str| {
@@ -160,7 +160,7 @@ impl StreamedInfilling<'_> {
             &self.tokenizer,
             &prompt,
             &generation,
-            self.model.response_rules(&self.options),
+            ReplyStream::new(self.model.response_rules(&self.options)),
         )?
         .with_cancel(self.cancel.clone());
         self.seed.get_or_insert(generator.generator.seed());

@@ -1,6 +1,5 @@
 //! Questions and answers in text, the official `chat` and `stream_chat`, and blanks in a text.
 
-mod answer_text;
 mod conversation;
 mod infilling;
 mod process_response;

@@ -3,10 +3,10 @@
 use glm_tokenizer::GlmTokenizer;
 
 use crate::{
-    chat::{PromptStyle, ResponseRules, Turn, answer_text::TextGenerator},
+    chat::{PromptStyle, ReplyStream, ResponseRules, Turn},
     config::ModelConfig,
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, GenerationOptions},
+    generate::{CancelToken, FinishReason, GenerationOptions, TextGenerator},
     model::Model,
     prefix_cache::Prefix,
     prefix_lm::TokenId,
@@ -113,7 +113,7 @@ impl Model {
                 tokenizer,
                 &question.prompt,
                 &question.generation,
-                self.response_rules(options),
+                ReplyStream::new(self.response_rules(options)),
             )?,
             turns: question.turns,
         })
@@ -128,7 +128,7 @@ impl Model {
         generation: &GenerationOptions,
     ) -> Result<Question> {
         self.check_tokenizer(tokenizer)?;
-        let generation = self.within_its_length(generation);
+        let generation = generation.within(self);
         generation.validate()?;
         let (dropped_turns, prompt) =
             fit(self.prompt_style(), tokenizer, query, history, &generation)?;
@@ -157,14 +157,6 @@ impl Model {
             ModelConfig::ChatGlm(_) => ResponseRules::ChatGlm,
             ModelConfig::ChatGlm2(_) => ResponseRules::ChatGlm2,
         })
-    }
-
-    /// The options with `max_length` held to the length that the model was trained for.
-    pub(super) fn within_its_length(&self, generation: &GenerationOptions) -> GenerationOptions {
-        GenerationOptions {
-            max_length: generation.max_length.min(self.max_sequence_length()),
-            ..generation.clone()
-        }
     }
 }
 

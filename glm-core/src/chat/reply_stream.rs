@@ -8,6 +8,7 @@
 use super::process_response::{
     ResponseRules, TRAINING_TIME, TRAINING_TIME_TEXT, full_width, is_chinese, is_python_space,
 };
+use crate::generate::TextRules;
 
 /// [`process_response`](super::process_response) on text that arrives in pieces: all that is given out,
 /// put together, is exactly what it makes of the whole text, however that was divided.
@@ -137,6 +138,16 @@ impl ReplyStream {
     /// No Chinese character follows the mark.
     fn keep_mark(&mut self, out: &mut String) {
         out.extend(self.mark.take());
+    }
+}
+
+impl TextRules for ReplyStream {
+    fn push(&mut self, piece: &str) -> String {
+        self.push(piece)
+    }
+
+    fn finish(&mut self) -> String {
+        self.finish()
     }
 }
 

@@ -3,10 +3,10 @@
 use glm_tokenizer::GlmTokenizer;
 
 use crate::{
-    chat::{ChatOptions, Reply, Turn, answer_text::AnswerText, reply::Question},
+    chat::{ChatOptions, Reply, ReplyStream, Turn, reply::Question},
     error::Result,
     generate::{
-        BatchGenerator, BeamSearchOptions, CancelToken, FinishReason, Generated, beam_search_until,
+        AnswerText, BatchGenerator, BeamSearchOptions, CancelToken, Generated, beam_search_until,
     },
     model::Model,
 };
@@ -31,15 +31,21 @@ impl Model {
         let prompts = vec![question.prompt.as_slice(); count];
         let mut batch =
             BatchGenerator::new(self, &prompts, &question.generation)?.with_cancel(cancel.clone());
-        let text = |_| AnswerText::new(tokenizer, &question.generation.stop, rules);
+        let text = |_| {
+            AnswerText::new(
+                tokenizer,
+                &question.generation.stop,
+                ReplyStream::new(rules),
+            )
+        };
         let mut texts: Vec<AnswerText> = (0..count).map(text).collect();
         while let Some(tokens) = batch.next().transpose()? {
             for (row, (text, token)) in texts.iter_mut().zip(tokens).enumerate() {
                 if let Some(token) = token {
                     text.push(token);
                 }
-                if text.is_stopped() {
-                    batch.finish(row, FinishReason::StopString);
+                if let Some(reason) = text.stopped_by() {
+                    batch.finish(row, reason);
                 }
             }
         }
@@ -69,7 +75,8 @@ impl Model {
         let prompts = [question.prompt.as_slice()];
         let found = beam_search_until(self, &prompts, &question.generation, beams, cancel)?;
         let replies = found.into_iter().flatten().map(|hypothesis| {
-            let mut text = AnswerText::new(tokenizer, &question.generation.stop, rules);
+            let stop = &question.generation.stop;
+            let mut text = AnswerText::new(tokenizer, stop, ReplyStream::new(rules));
             for &token in &hypothesis.tokens {
                 text.push(token);
             }
@@ -89,10 +96,7 @@ impl Model {
 impl Question {
     fn reply(&self, mut text: AnswerText, generated: Generated) -> Reply {
         // The token that completes a stop string may also be the last that is allowed.
-        let finish_reason = match text.is_stopped() {
-            true => FinishReason::StopString,
-            false => generated.finish_reason,
-        };
+        let finish_reason = text.stopped_by().unwrap_or(generated.finish_reason);
         let response = text.take_text();
         let (dropped_turns, history) = self.turns.clone().complete(&response);
         Reply {

@@ -1,6 +1,7 @@
 //! Tokens behind prompts: one answer, several side by side, or the best of several.
 
 mod answer;
+mod answer_text;
 mod batch;
 mod beam_search;
 mod generator;
@@ -17,6 +18,7 @@ use std::sync::{
 };
 
 pub use answer::Generated;
+pub(crate) use answer_text::{AnswerText, TextGenerator, TextRules};
 pub use batch::{BatchGenerator, generate_batch};
 pub use beam_search::{
     BeamSearchOptions, EarlyStopping, Hypothesis, beam_search, beam_search_until,
@@ -39,6 +41,8 @@ pub enum FinishReason {
     Eos,
     /// A stop string was found.
     StopString,
+    /// The line or block of code that was asked for is complete: see [`code::Until`](crate::code::Until).
+    CodeComplete,
     /// `max_length` or `max_new_tokens` was reached.
     Length,
     /// The [`CancelToken`] was used.

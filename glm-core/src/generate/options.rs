@@ -4,7 +4,10 @@
 //! the defaults of transformers' `GenerationConfig`. That is why `top_k` is 50 although no official
 //! file says so, and why other ports of the model, which leave it off, give other text.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    model::Model,
+};
 
 /// The id that takes all probability when the model gives NaN or infinite logits
 /// (`InvalidScoreLogitsProcessor` of the official modeling file, checkpoints with 130,528 ids).
@@ -112,6 +115,14 @@ impl GenerationOptions {
     #[must_use]
     pub fn is_greedy(&self) -> bool {
         !self.do_sample || self.temperature == 0.0
+    }
+
+    /// The options with `max_length` held to the length that the model was trained for.
+    pub(crate) fn within(&self, model: &Model) -> Self {
+        Self {
+            max_length: self.max_length.min(model.max_sequence_length()),
+            ..self.clone()
+        }
     }
 
     /// The length, prompt included, at which generation behind a prompt of `prompt_len` tokens ends at the latest.

@@ -1,74 +1,94 @@
-//! Tokens of an answer to its text: decoded, cut at a stop string, cleaned up, and final as soon as it is given out.
+//! Tokens of an answer to its text: decoded, cut at a stop string, cleaned up or cut by other rules, and final as soon as
+//! it is given out.
+
+use std::fmt;
 
 use glm_tokenizer::{DecodeOptions, GlmTokenizer, StreamDecoder};
 
-use crate::{
-    chat::{ReplyStream, ResponseRules},
-    error::Result,
-    generate::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings},
-    model::Model,
-    prefix_lm::TokenId,
-};
+use super::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings};
+use crate::{error::Result, model::Model, prefix_lm::TokenId};
+
+/// The last thing that is done to text: it makes of the pieces what it would make of the whole.
+pub(crate) trait TextRules: fmt::Debug + Send + Sync {
+    /// Takes the next piece and gives the text that is now certain.
+    fn push(&mut self, piece: &str) -> String;
+
+    /// There is no more text: gives what was held back.
+    fn finish(&mut self) -> String;
+
+    /// Whether the answer is complete, whatever else the model would write.
+    fn is_complete(&self) -> bool {
+        false
+    }
+}
 
 /// The text of one answer.
 #[derive(Debug)]
-pub(super) struct AnswerText {
+pub(crate) struct AnswerText {
     decoder: StreamDecoder,
     stop: StopStrings,
-    cleaner: ReplyStream,
+    rules: Box<dyn TextRules>,
     text: String,
     has_ended: bool,
 }
 
 impl AnswerText {
-    pub(super) fn new(tokenizer: &GlmTokenizer, stop: &[String], rules: ResponseRules) -> Self {
+    pub(crate) fn new(
+        tokenizer: &GlmTokenizer,
+        stop: &[String],
+        rules: impl TextRules + 'static,
+    ) -> Self {
         Self {
             decoder: tokenizer.stream_decoder_with(DecodeOptions::default()),
             stop: StopStrings::new(stop),
-            cleaner: ReplyStream::new(rules),
+            rules: Box::new(rules),
             text: String::new(),
             has_ended: false,
         }
     }
 
     /// Takes the next token and gives the text that is now certain.
-    pub(super) fn push(&mut self, token: TokenId) -> String {
+    pub(crate) fn push(&mut self, token: TokenId) -> String {
         let decoded = self.decoder.push(token);
         let text = self.stop.push(&decoded);
-        let piece = self.cleaner.push(&text);
+        let piece = self.rules.push(&text);
         self.text.push_str(&piece);
-        if self.is_stopped() {
+        if self.stopped_by().is_some() {
             piece + &self.finish()
         } else {
             piece
         }
     }
 
-    /// Whether a stop string has ended the answer.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.stop.matched().is_some()
+    /// What in the text has ended the answer, if anything.
+    pub(crate) fn stopped_by(&self) -> Option<FinishReason> {
+        if self.stop.matched().is_some() {
+            return Some(FinishReason::StopString);
+        }
+        let is_complete = self.rules.is_complete();
+        is_complete.then_some(FinishReason::CodeComplete)
     }
 
     /// Whether all text was given out.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
     /// There are no more tokens: gives the text that was held back.
-    pub(super) fn finish(&mut self) -> String {
+    pub(crate) fn finish(&mut self) -> String {
         if std::mem::replace(&mut self.has_ended, true) {
             return String::new();
         }
         let mut text = self.stop.push(&self.decoder.finish());
         text.push_str(&self.stop.finish());
-        let mut rest = self.cleaner.push(&text);
-        rest.push_str(&self.cleaner.finish());
+        let mut rest = self.rules.push(&text);
+        rest.push_str(&self.rules.finish());
         self.text.push_str(&rest);
         rest
     }
 
     /// The whole text; nothing more is to come then.
-    pub(super) fn take_text(&mut self) -> String {
+    pub(crate) fn take_text(&mut self) -> String {
         self.finish();
         std::mem::take(&mut self.text)
     }
@@ -76,18 +96,18 @@ impl AnswerText {
 
 /// One answer while it is written: an iterator over pieces of text, none of them empty.
 #[derive(Debug)]
-pub(super) struct TextGenerator<'model> {
-    pub(super) generator: Generator<'model>,
+pub(crate) struct TextGenerator<'model> {
+    pub(crate) generator: Generator<'model>,
     text: AnswerText,
 }
 
 impl<'model> TextGenerator<'model> {
-    pub(super) fn new(
+    pub(crate) fn new(
         model: &'model Model,
         tokenizer: &GlmTokenizer,
         prompt: &[TokenId],
         generation: &GenerationOptions,
-        rules: ResponseRules,
+        rules: impl TextRules + 'static,
     ) -> Result<Self> {
         Ok(Self {
             generator: Generator::new(model, prompt, generation)?,
@@ -95,19 +115,19 @@ impl<'model> TextGenerator<'model> {
         })
     }
 
-    pub(super) fn with_cancel(mut self, cancel: CancelToken) -> Self {
+    pub(crate) fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.generator = self.generator.with_cancel(cancel);
         self
     }
 
     /// What ended the answer; one that was not written to its end is a cancelled one.
-    pub(super) fn finish_reason(&self) -> FinishReason {
+    pub(crate) fn finish_reason(&self) -> FinishReason {
         let reason = self.generator.finish_reason();
         reason.unwrap_or(FinishReason::Cancelled)
     }
 
     /// The text so far, with what was held back; nothing more is to come then.
-    pub(super) fn take_text(&mut self) -> String {
+    pub(crate) fn take_text(&mut self) -> String {
         self.text.take_text()
     }
 }
@@ -125,8 +145,8 @@ impl Iterator for TextGenerator<'_> {
                 }
                 None => self.text.finish(),
             };
-            if self.text.is_stopped() {
-                self.generator.finish(FinishReason::StopString);
+            if let Some(reason) = self.text.stopped_by() {
+                self.generator.finish(reason);
             }
             if !piece.is_empty() {
                 return Some(Ok(piece));

@@ -1,0 +1,340 @@
+//! The program as people, scripts and editors use it, with a small CodeGeeX2.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+};
+
+use glm_core::code::{CodeCompletion, CodeOptions, Cursor, Language, Until};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+#[path = "../../../glm-core/tests/support/codegeex2.rs"]
+mod codegeex2;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glm-core/tests/golden")
+}
+
+fn folder() -> TempDir {
+    codegeex2::folder(&golden())
+}
+
+fn spawn(arguments: &[&str]) -> (Child, ChildStdin) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_complete-code"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdin = child.stdin.take().unwrap();
+    (child, stdin)
+}
+
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let (child, mut stdin) = spawn(arguments);
+    let input = input.to_vec();
+    // The program may end before it has read everything, so a refused write is no failure.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// Runs the program with the small model.
+fn complete(folder: &TempDir, arguments: &[&str], input: &[u8]) -> Output {
+    let model = ["--model", folder.path().to_str().unwrap()];
+    run(&[&model, arguments].concat(), input)
+}
+
+fn stdout(output: &Output) -> &str {
+    assert!(output.status.success(), "{}", stderr(output));
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// What the library completes.
+fn expected(
+    folder: &TempDir,
+    cursor: &Cursor<'_>,
+    until: Until,
+    max_new_tokens: usize,
+) -> CodeCompletion {
+    let model = glm_core::load(folder.path()).unwrap();
+    let tokenizer = glm_core::load_tokenizer(folder.path()).unwrap();
+    let mut options = CodeOptions {
+        until,
+        ..CodeOptions::default()
+    };
+    options.generation.max_new_tokens = Some(max_new_tokens);
+    let mut stream = model.stream_code(&tokenizer, cursor, &options).unwrap();
+    stream.by_ref().for_each(|piece| drop(piece.unwrap()));
+    stream.into_completion().0
+}
+
+fn python(before: &str) -> Cursor<'_> {
+    Cursor {
+        before,
+        after: "",
+        language: Language::by_name("python"),
+    }
+}
+
+#[test]
+fn a_completion_is_that_of_the_library_wherever_the_code_comes_from() {
+    let folder = folder();
+    let file = folder.path().join("a.py");
+    let code = "def f(x):\n    y = x\n";
+    fs::write(&file, code).unwrap();
+    let file = file.to_str().unwrap();
+    let short = ["--max-new-tokens", "30", "--until", "end"];
+    for (place, before) in [
+        ("", code),
+        (":1", "def f(x):"),
+        (":2:7", "def f(x):\n    y "),
+    ] {
+        let place = format!("{file}{place}");
+        let output = complete(&folder, &[&short[..], &[&place]].concat(), b"");
+        let completion = expected(&folder, &python(before), Until::End, 30);
+        assert_ne!(completion.text, "");
+        assert_eq!(stdout(&output), completion.text.clone() + "\n");
+    }
+    let arguments = [&short[..], &["--language", "Python"]].concat();
+    let output = complete(&folder, &arguments, code.as_bytes());
+    let completion = expected(&folder, &python(code), Until::End, 30);
+    assert_eq!(stdout(&output), completion.text + "\n");
+    assert!(
+        stderr(&output).contains("cut at 30 tokens"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn json_tells_what_a_completion_took() {
+    let folder = folder();
+    let arguments = [
+        "--json",
+        "-l",
+        "py",
+        "--until",
+        "line",
+        "--max-new-tokens",
+        "40",
+    ];
+    let output = complete(&folder, &arguments, b"x = ");
+    let report: Value = serde_json::from_str(stdout(&output)).unwrap();
+    let completion = expected(&folder, &python("x = "), Until::Line, 40);
+    assert_eq!(report["text"], completion.text);
+    assert_eq!(report["prompt_tokens"], completion.prompt_tokens);
+    assert_eq!(report["completion_tokens"], completion.completion_tokens);
+    assert_eq!(report["cached_tokens"], 0);
+    assert_eq!(report["omitted_bytes"], 0);
+    let reasons = ["eos", "code_complete", "length"].map(Value::from);
+    assert!(reasons.contains(&report["finish_reason"]), "{report}");
+}
+
+#[test]
+fn without_a_language_the_model_is_told_none() {
+    let folder = folder();
+    let output = complete(&folder, &["--max-new-tokens", "5", "--until", "end"], b"x");
+    let cursor = Cursor {
+        before: "x",
+        ..Cursor::default()
+    };
+    let completion = expected(&folder, &cursor, Until::End, 5);
+    assert_eq!(stdout(&output), completion.text + "\n");
+    assert!(
+        stderr(&output).contains("--language names it"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_in_one_line() {
+    let folder = folder();
+    let file = folder.path().join("a.py");
+    fs::write(&file, "x\n").unwrap();
+    let line = format!("{}:7", file.display());
+    for (arguments, reason) in [
+        (&["--language", "klingon"][..], "`klingon` is not known"),
+        (&["no/such/file.py"], "cannot read no/such/file.py"),
+        (&[&line], "has no line 7: it has 2"),
+        (&["--temperature", "NaN"], "`temperature`"),
+        (&["--top-p", "0"], "`top_p`"),
+        (&["--max-new-tokens", "0"], "`max_new_tokens`"),
+        (&["--stop", ""], "`stop`"),
+    ] {
+        let output = complete(&folder, arguments, b"x");
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(output.stdout.is_empty());
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
+    }
+    let output = complete(&folder, &[], b"x\xff");
+    assert!(stderr(&output).contains("cannot read standard input"));
+}
+
+#[test]
+fn a_chatglm_6b_is_refused_by_name() {
+    let file = golden().join("ggml/chatglm-6b-tiny.q8_0.bin");
+    let output = run(&["--model", file.to_str().unwrap()], b"x");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("use CodeGeeX2-6B"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn any_model_of_the_family_goes() {
+    let file = golden().join("ggml/chatglm2-tiny.q8_0.bin");
+    let arguments = [
+        "--model",
+        file.to_str().unwrap(),
+        "--max-new-tokens",
+        "4",
+        "--until",
+        "end",
+    ];
+    let output = run(&arguments, b"bade luno");
+    assert!(stdout(&output).len() > 1);
+}
+
+#[test]
+fn help_says_what_the_model_sees_and_languages_are_listed() {
+    let output = run(&["--help"], b"");
+    let help = stdout(&output);
+    for text in [
+        "sees only what is before the cursor",
+        "--stdio",
+        "--until <WHERE>",
+        "Examples:",
+    ] {
+        assert!(help.contains(text), "{text}");
+    }
+    let output = run(&["--languages"], b"");
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    assert_eq!(lines.len(), Language::all().len());
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.ends_with("# language: Python"))
+    );
+    assert!(!run(&[], b"").status.success());
+}
+
+/// The lines that the program answers.
+fn serve(folder: &TempDir, requests: &[String]) -> Vec<Value> {
+    let output = complete(
+        folder,
+        &["--stdio", "--until", "end"],
+        requests.join("\n").as_bytes(),
+    );
+    let lines = stdout(&output).lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn an_editor_gets_pieces_and_an_end_for_each_request_in_order() {
+    let folder = folder();
+    let first = "def f(x):\n";
+    let second = "def f(x):\n    y";
+    let request = |id: Value, before: &str| json!({"id": id, "path": "a.py", "prefix": before, "suffix": "\n", "max_new_tokens": 20});
+    let requests = [request(1.into(), first), request("b".into(), second)];
+    let answers = serve(&folder, &requests.map(|request| request.to_string()));
+    let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
+    let of_first = ids.iter().take_while(|id| **id == 1).count();
+    assert!(ids[of_first..].iter().all(|id| *id == "b"), "{ids:?}");
+    for (answers, before) in [
+        (&answers[..of_first], first),
+        (&answers[of_first..], second),
+    ] {
+        let (end, pieces) = answers.split_last().unwrap();
+        let text: String = pieces
+            .iter()
+            .map(|piece| piece["text"].as_str().unwrap())
+            .collect();
+        let completion = expected(&folder, &python(before), Until::End, 20);
+        assert_eq!(text, completion.text);
+        assert_eq!(end["done"], true);
+        assert_eq!(end["prompt_tokens"], completion.prompt_tokens);
+        assert_eq!(end["completion_tokens"], completion.completion_tokens);
+    }
+    assert_eq!(answers[of_first - 1]["cached_tokens"], 0);
+    // Everything that the first one has read.
+    let known = answers[of_first - 1]["prompt_tokens"].as_u64().unwrap();
+    let cached = answers.last().unwrap()["cached_tokens"].as_u64().unwrap();
+    assert!(cached + 1 >= known, "{cached} of {known}");
+}
+
+#[test]
+fn a_line_that_is_no_request_is_answered_and_the_next_one_served() {
+    let folder = folder();
+    let mut input = b"{\n\n[]\n{\"id\":7}\n{\"cancel\":\"nobody\"}\n\xff\n".to_vec();
+    input.extend(br#"{"id":8,"prefix":"x","language":"klingon"}"#);
+    input.extend(b"\n");
+    input.extend(br#"{"id":9,"prefix":"x","top_p":0}"#);
+    input.extend(b"\r\n");
+    input.extend(br#"{"id":10,"prefix":"x","max_new_tokens":3}"#);
+    let output = complete(&folder, &["--stdio"], &input);
+    let answers: Vec<Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let errors: Vec<&Value> = answers
+        .iter()
+        .filter(|answer| answer["error"].is_string())
+        .collect();
+    assert_eq!(errors.len(), 6, "{answers:?}");
+    let of = |id: u64| errors.iter().find(|error| error["id"] == id).unwrap()["error"].as_str();
+    assert!(of(7).unwrap().contains("prefix"));
+    assert!(of(8).unwrap().contains("klingon"));
+    assert!(of(9).unwrap().contains("`top_p`"));
+    let end = answers
+        .iter()
+        .find(|answer| answer["done"] == true)
+        .unwrap();
+    assert_eq!(end["id"], 10);
+}
+
+#[test]
+fn an_id_is_free_again_as_soon_as_its_request_was_answered() {
+    let folder = folder();
+    let (mut child, mut stdin) = spawn(&["--stdio", "--model", folder.path().to_str().unwrap()]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..3 {
+        writeln!(stdin, "{{\"id\":1,\"prefix\":\"x\",\"max_new_tokens\":2}}").unwrap();
+        let end = lines.find(|line| !line.as_ref().unwrap().contains("text"));
+        let end: Value = serde_json::from_str(&end.unwrap().unwrap()).unwrap();
+        assert_eq!(end["done"], true, "{end}");
+    }
+    drop(stdin);
+    assert!(lines.next().is_none());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn no_request_is_no_answer_and_a_reader_that_goes_away_ends_the_program() {
+    let folder = folder();
+    assert!(serve(&folder, &[]).is_empty());
+    let (mut child, mut stdin) = spawn(&["--stdio", "--model", folder.path().to_str().unwrap()]);
+    drop(child.stdout.take());
+    // Standard input stays open: the program has to end by itself.
+    stdin.write_all(b"{\"id\":1,\"prefix\":\"x\"}\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(stderr(&output), "");
+}
