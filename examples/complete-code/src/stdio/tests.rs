@@ -103,7 +103,7 @@ fn a_request_is_cancelled_while_it_runs_and_while_it_waits() {
             .filter_map(|line| line["text"].as_str())
             .collect::<String>()
     };
-    let reason = |id: Value| of(id).last().unwrap()["finish_reason"].clone();
+    let reason = |id: Value| of(id).next_back().unwrap()["finish_reason"].clone();
     assert_eq!(reason(1.into()), "cancelled");
     assert_eq!(reason("2".into()), "cancelled");
     assert_ne!(reason(3.into()), "cancelled");
@@ -111,7 +111,7 @@ fn a_request_is_cancelled_while_it_runs_and_while_it_waits() {
     assert_ne!(text(1.into()), "");
     assert!(text(3.into()).starts_with(&text(1.into())));
     assert!(text(3.into()).len() > text(1.into()).len());
-    let cached = of(3.into()).last().unwrap()["cached_tokens"].as_u64();
+    let cached = of(3.into()).next_back().unwrap()["cached_tokens"].as_u64();
     assert!(cached > Some(0), "what was read before it was cancelled");
 }
 
