@@ -34,7 +34,6 @@ fn python_blocks_end_where_indentation_does() {
         "if x:\n    a()\n    |b()§\nelse:\n    c()\n",
         "def f(end):\n|    pass§\nend = 3\n",
         "x = [|\n    1,\n    2,\n]§\ny = 3\n",
-        "def f():\n|§x = 1\n",
     ] {
         check_block(sample);
     }
