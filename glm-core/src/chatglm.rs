@@ -20,17 +20,14 @@ use crate::{
     config::ChatGlmConfig,
     kv_cache::KvCache,
     layers::{
-        Stage, attention::AttentionContext, embedding::TokenEmbedding, layer_norm::LayerNorm,
-        linear::GlmLinear, rotary::RotaryTable,
+        INIT_STD, Stage, attention::AttentionContext, embedding::TokenEmbedding,
+        layer_norm::LayerNorm, linear::GlmLinear, rotary::RotaryTable,
     },
 };
 
 /// `√(2 · 28)`. The official code never passes the number of layers to its blocks, so this is the residual's weight
 /// whatever `num_layers` is.
 const ALPHA: f32 = 7.483_315;
-
-/// Standard deviation of the weights of a model to be trained.
-const INIT_STD: f64 = 0.02;
 
 /// ChatGLM-6B without tokenizer, sampler or files.
 #[derive(Module, Debug)]
@@ -52,7 +49,7 @@ impl ChatGlm {
             inner_hidden_size,
             ..
         } = *config;
-        let linear = |input, output| GlmLinear::random(input, output, INIT_STD, device);
+        let linear = |input, output| GlmLinear::random(input, output, true, INIT_STD, device);
         let layer_norm = || LayerNorm::ones(hidden_size, config.layernorm_epsilon, device);
         let block = |layer| GlmBlock {
             input_layernorm: layer_norm(),

@@ -8,7 +8,7 @@
 
 use burn::{
     module::Module,
-    tensor::{Int, Tensor, assert_shape},
+    tensor::{Device, Int, Tensor, assert_shape},
 };
 use glm_backends::{
     cpu::{QkvLayout, RotaryPairs},
@@ -17,9 +17,10 @@ use glm_backends::{
 
 use crate::{
     attention_mask::AttentionMask,
+    config::ChatGlm2Config,
     kv_cache::KvCache,
     layers::{
-        Stage, attention::AttentionContext, embedding::TokenEmbedding, linear::GlmLinear,
+        INIT_STD, Stage, attention::AttentionContext, embedding::TokenEmbedding, linear::GlmLinear,
         rms_norm::RmsNorm, rotary::RotaryTable,
     },
 };
@@ -39,6 +40,50 @@ pub struct ChatGlm2 {
 }
 
 impl ChatGlm2 {
+    /// A model to be trained: weights from N(0, 0.02²), biases zero, norms one, the head its own.
+    pub fn random(config: &ChatGlm2Config, device: &Device) -> Self {
+        let ChatGlm2Config {
+            padded_vocab_size,
+            hidden_size,
+            ffn_hidden_size,
+            num_attention_heads,
+            kv_channels,
+            ..
+        } = *config;
+        let linear = |input, output, bias| GlmLinear::random(input, output, bias, INIT_STD, device);
+        let rms_norm = || RmsNorm::ones(hidden_size, config.layernorm_epsilon, device);
+        let block = |layer| Glm2Block {
+            input_layernorm: rms_norm(),
+            self_attention: SharedKeyAttention {
+                query_key_value: linear(hidden_size, config.qkv_size(), true),
+                dense: linear(num_attention_heads * kv_channels, hidden_size, false),
+                num_attention_heads,
+                multi_query_groups: config.multi_query_groups(),
+                head_dim: kv_channels,
+                layer,
+            },
+            post_attention_layernorm: rms_norm(),
+            mlp: SwigluMlp {
+                dense_h_to_4h: linear(hidden_size, 2 * ffn_hidden_size, false),
+                dense_4h_to_h: linear(ffn_hidden_size, hidden_size, false),
+            },
+            residual_post_layernorm: config.apply_residual_connection_post_layernorm,
+        };
+        Self {
+            word_embeddings: TokenEmbedding::random(
+                padded_vocab_size,
+                hidden_size,
+                INIT_STD,
+                device,
+            ),
+            layers: (0..config.num_layers).map(block).collect(),
+            final_layernorm: rms_norm(),
+            output_layer: Some(linear(hidden_size, padded_vocab_size, false)),
+            rotary_dim: kv_channels / 2,
+            rope_ratio: config.rope_ratio,
+        }
+    }
+
     /// All tokens up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every stage on the way.
     ///
     /// # Shapes

@@ -2,7 +2,7 @@
 
 use burn::{
     module::Module,
-    tensor::{Int, Tensor},
+    tensor::{Device, Int, Tensor},
 };
 use glm_backends::Activations;
 
@@ -10,6 +10,7 @@ use crate::{
     attention_mask::AttentionMask,
     chatglm::ChatGlm,
     chatglm2::ChatGlm2,
+    config::ModelConfig,
     kv_cache::KvCache,
     layers::{
         Stage, attention::AttentionContext, embedding::TokenEmbedding, linear::GlmLinear,
@@ -39,6 +40,14 @@ impl From<ChatGlm2> for Network {
 }
 
 impl Network {
+    /// A network to be trained, with random weights.
+    pub fn random(config: &ModelConfig, device: &Device) -> Self {
+        match config {
+            ModelConfig::ChatGlm(config) => ChatGlm::random(config, device).into(),
+            ModelConfig::ChatGlm2(config) => ChatGlm2::random(config, device).into(),
+        }
+    }
+
     /// All tokens up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every stage on the way.
     ///
     /// # Shapes

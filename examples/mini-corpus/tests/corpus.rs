@@ -177,8 +177,14 @@ fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
 
 /// A piece of one character stands in the file as field 1 (its text) and field 2 (its score).
 #[test]
-fn every_character_is_a_piece_of_the_tokenizer() {
-    let file = fs::read(folder("../mini-model/chatglm-mini/ice_text.model")).unwrap();
+fn every_character_is_a_piece_of_both_tokenizers() {
+    every_character_is_a_piece("chatglm-mini/ice_text.model", normalise);
+    every_character_is_a_piece("chatglm2-mini/tokenizer.model", str::to_owned);
+}
+
+/// `seen` is what is left of a text when the tokenizer has normalised it.
+fn every_character_is_a_piece(tokenizer: &str, seen: impl Fn(&str) -> String) {
+    let file = fs::read(folder("../mini-model").join(tokenizer)).unwrap();
     let mut pieces: HashSet<&[u8]> = HashSet::new();
     for (start, window) in file.windows(2).enumerate() {
         if let [0x0a, length @ 1..=4] = *window {
@@ -191,8 +197,8 @@ fn every_character_is_a_piece_of_the_tokenizer() {
     for example in all(&generate()) {
         let turns = example.history.iter().flat_map(|(q, a)| [q, a]);
         for text in turns.chain([&example.prompt, &example.response]) {
-            for letter in normalise(text).chars() {
-                // A space is the piece "▁", a line end the piece "<n>".
+            for letter in seen(text).chars() {
+                // A space is the piece "▁", a line end the piece "<n>" or a byte.
                 let known =
                     matches!(letter, ' ' | '\n') || pieces.contains(letter.to_string().as_bytes());
                 assert!(known, "{letter:?} of {text:?} is no piece");

@@ -30,12 +30,16 @@ pub(crate) struct Pair {
     pub(crate) kind: String,
 }
 
-/// One training row, as `ptuning/main.py` of the official repository builds it: the prompt, `[gMASK] <sop>`, the
-/// response, `<eop>`.
+/// One training row, as `ptuning/main.py` of the official repositories builds it.
+///
+/// ```text
+/// ChatGLM-6B    prompt, [gMASK] <sop>, response, <eop>
+/// ChatGLM2-6B   [gMASK] sop, prompt, response, </s>
+/// ```
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) ids: Vec<TokenId>,
-    /// First index whose token is predicted: `<sop>`.
+    /// First index whose token is predicted: `<sop>` in ChatGLM-6B, the response in ChatGLM2-6B.
     pub(crate) first_label: usize,
 }
 
@@ -73,6 +77,7 @@ impl Draws {
 pub(crate) fn rows(
     pairs: &[Pair],
     tokenizer: &GlmTokenizer,
+    style: PromptStyle,
     draws: Draws,
     epoch: usize,
 ) -> Vec<Row> {
@@ -84,14 +89,14 @@ pub(crate) fn rows(
     pairs
         .iter()
         .map(|pair| {
-            let mut row = Row::new(&pair.history, pair, tokenizer);
+            let mut row = Row::new(&pair.history, pair, tokenizer, style);
             let mut history = pair.history.clone();
             for _ in 0..rng.random_range(0..=draws.random_turns) {
                 let Some(other) = openings.choose(&mut rng) else {
                     break;
                 };
                 history.insert(0, Turn::new(&other.prompt, &other.response));
-                let longer = Row::new(&history, pair, tokenizer);
+                let longer = Row::new(&history, pair, tokenizer, style);
                 if longer.ids.len() > draws.max_length {
                     break;
                 }
@@ -103,12 +108,15 @@ pub(crate) fn rows(
 }
 
 impl Row {
-    fn new(history: &[Turn], pair: &Pair, tokenizer: &GlmTokenizer) -> Self {
-        let prompt = PromptStyle::ChatGlm.build_prompt(history, &pair.prompt);
+    fn new(history: &[Turn], pair: &Pair, tokenizer: &GlmTokenizer, style: PromptStyle) -> Self {
+        let prompt = style.build_prompt(history, &pair.prompt);
         let mut ids = tokenizer.with_special_tokens(tokenizer.encode(&prompt));
-        let first_label = ids.len() - 1;
+        let first_label = match style {
+            PromptStyle::ChatGlm => ids.len() - 1,
+            PromptStyle::ChatGlm2 => ids.len(),
+        };
         ids.extend(tokenizer.encode(&pair.response));
-        ids.push(tokenizer.special_tokens().eop);
+        ids.push(tokenizer.special_tokens().eos);
         Self { ids, first_label }
     }
 }

@@ -14,8 +14,9 @@ struct Count {
 
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<()> {
     let pairs = read_pairs(&args.folders.data.join("heldout.jsonl"))?;
-    let tokenizer = GlmTokenizer::from_dir(&args.folders.model)?;
-    let model = glm_core::load(&args.folders.model)?;
+    let folder = args.folders.model();
+    let tokenizer = GlmTokenizer::from_dir(&folder)?;
+    let model = glm_core::load(&folder)?;
     let options = ChatOptions {
         generation: GenerationOptions {
             max_new_tokens: Some(128),

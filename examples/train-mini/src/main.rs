@@ -1,19 +1,23 @@
-//! Trains the demonstration model of this repository, and measures it on its held-out questions.
+//! Trains the demonstration models of this repository, and measures them on their held-out questions.
 //!
 //! ```sh
-//! cargo run --release -p train-mini -- train
-//! cargo run --release -p train-mini -- evaluate
+//! cargo run --release -p train-mini -- train --family chatglm2
+//! cargo run --release -p train-mini -- evaluate --family chatglm2
 //! ```
 
 mod dataset;
 mod evaluate;
 mod trainer;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Train the demonstration ChatGLM of this repository, or measure it.
+/// Train the demonstration models of this repository, or measure them.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -35,18 +39,42 @@ pub(crate) struct Folders {
     /// Folder with train.jsonl and heldout.jsonl
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../mini-corpus/data"), hide_default_value = true)]
     data: PathBuf,
-    /// Model folder with config.json and ice_text.model
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../mini-model/chatglm-mini"), hide_default_value = true)]
-    model: PathBuf,
+    /// Which demonstration model
+    #[arg(long, value_enum, default_value_t = Family::Chatglm)]
+    family: Family,
+    /// Model folder with config.json and the tokenizer's file, instead of a demonstration model's
+    #[arg(long, conflicts_with = "family")]
+    model: Option<PathBuf>,
+}
+
+/// The demonstration models.
+#[derive(Clone, Copy, ValueEnum)]
+enum Family {
+    /// chatglm-mini, a ChatGLM-6B
+    Chatglm,
+    /// chatglm2-mini, a ChatGLM2-6B
+    Chatglm2,
+}
+
+impl Folders {
+    pub(crate) fn model(&self) -> PathBuf {
+        let name = match self.family {
+            Family::Chatglm => "chatglm-mini",
+            Family::Chatglm2 => "chatglm2-mini",
+        };
+        let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../mini-model");
+        let own = || Path::new(models).join(name);
+        self.model.clone().unwrap_or_else(own)
+    }
 }
 
 #[derive(Args)]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     folders: Folders,
-    /// Folder for the state to resume from
-    #[arg(long, default_value = "runs/mini")]
-    run: PathBuf,
+    /// Folder for the state to resume from (default: runs/ and the name of the model folder)
+    #[arg(long)]
+    run: Option<PathBuf>,
     /// Passes over the corpus
     #[arg(long, default_value_t = 30)]
     epochs: usize,
@@ -77,6 +105,14 @@ pub(crate) struct TrainArgs {
     /// CPU threads (default: one per core)
     #[arg(long)]
     threads: Option<usize>,
+}
+
+impl TrainArgs {
+    pub(crate) fn run(&self) -> PathBuf {
+        let model = self.folders.model();
+        let own = || Path::new("runs").join(model.file_name().unwrap_or_default());
+        self.run.clone().unwrap_or_else(own)
+    }
 }
 
 #[derive(Args)]

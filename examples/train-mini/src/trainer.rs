@@ -18,9 +18,9 @@ use burn::{
 };
 use glm_core::{
     GlmTokenizer,
-    chatglm::ChatGlm,
+    chat::PromptStyle,
     checkpoint::save_f16,
-    config::{ChatGlmConfig, ModelConfig},
+    config::ModelConfig,
     kv_cache::KvCache,
     model::{Model, PaddingSide},
     network::Network,
@@ -32,9 +32,6 @@ use crate::{
     Result, TrainArgs,
     dataset::{Draws, Row, batches, read_pairs, rows},
 };
-
-/// Said of a checkpoint that cannot be trained here.
-const OTHER_FAMILY: &str = "the demonstration model is a ChatGLM-6B";
 
 /// Steps between two lines of progress where there is no terminal for a bar.
 const LOG_EVERY: usize = 100;
@@ -55,7 +52,7 @@ struct Epoch {
 }
 
 struct Run {
-    network: ChatGlm,
+    network: Network,
     optimizer: ModuleOptimizer,
     progress: Progress,
 }
@@ -67,10 +64,9 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
     if let Some(threads) = args.threads {
         glm_core::set_cpu_threads(threads)?;
     }
-    let ModelConfig::ChatGlm(config) = ModelConfig::from_dir(&args.folders.model)? else {
-        return Err(OTHER_FAMILY.into());
-    };
-    let tokenizer = GlmTokenizer::from_dir(&args.folders.model)?;
+    let model_folder = args.folders.model();
+    let config = ModelConfig::from_dir(&model_folder)?;
+    let tokenizer = GlmTokenizer::from_dir(&model_folder)?;
     let pairs = read_pairs(&args.folders.data.join("train.jsonl"))?;
     let steps_per_epoch = pairs.len().div_ceil(args.batch_size);
     let total_steps = steps_per_epoch * args.epochs;
@@ -78,13 +74,14 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         seed: args.seed,
         random_turns: args.random_turns,
         // The chat keeps the last quarter free for the answer.
-        max_length: config.max_sequence_length / 4 * 3,
+        max_length: config.max_sequence_length() / 4 * 3,
     };
 
     let device = Device::flex();
     device.seed(args.seed);
     let device = device.autodiff();
-    let mut run = Run::start_or_resume(args, &config, total_steps, &device)?;
+    let folder = args.run();
+    let mut run = Run::start_or_resume(args, &folder, &config, total_steps, &device)?;
     eprintln!(
         "{} pairs, {} parameters, {total_steps} steps",
         pairs.len(),
@@ -112,7 +109,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
             run.progress.step % steps_per_epoch,
         );
         if index == 0 || current.batches.is_empty() {
-            let rows = rows(&pairs, &tokenizer, draws, epoch);
+            let rows = rows(&pairs, &tokenizer, PromptStyle::of(&config), draws, epoch);
             let batches = batches(&rows, args.batch_size, draws, epoch);
             current = Epoch { rows, batches };
         }
@@ -150,7 +147,7 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
                 .max_steps
                 .is_some_and(|max| run.progress.step - first_step >= max);
         if stopping || run.progress.step.is_multiple_of(args.save_every) {
-            run.save(&args.run)?;
+            run.save(&folder)?;
         }
         if stopping {
             bar.abandon();
@@ -162,14 +159,14 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
         }
     }
     bar.finish();
-    run.save(&args.run)?;
+    run.save(&folder)?;
     let model = Model::new(config, run.network.valid(), Device::flex());
-    save_f16(&model, &args.folders.model)?;
+    save_f16(&model, &model_folder)?;
     eprintln!(
         "{} steps in {:.0} s; wrote {}",
         run.progress.step,
         run.progress.seconds,
-        args.folders.model.join("model.safetensors").display()
+        model_folder.join("model.safetensors").display()
     );
     Ok(())
 }
@@ -177,17 +174,15 @@ pub(crate) fn train(args: &TrainArgs) -> Result<()> {
 impl Run {
     fn start_or_resume(
         args: &TrainArgs,
-        config: &ChatGlmConfig,
+        folder: &Path,
+        config: &ModelConfig,
         total_steps: usize,
         device: &Device,
     ) -> Result<Self> {
-        let mut network = ChatGlm::random(config, device);
+        let mut network = Network::random(config, device);
         if args.from_model {
-            let model = glm_core::load(&args.folders.model)?;
-            let Network::ChatGlm(weights) = model.network() else {
-                return Err(OTHER_FAMILY.into());
-            };
-            let weights = weights.clone().into_record();
+            let model = glm_core::load(args.folders.model())?;
+            let weights = model.network().clone().into_record();
             // From f16 as stored to the f32 of the random weights: a step is too small for f16.
             network = network.load_record(weights.cast_to_module_dtype());
         }
@@ -203,29 +198,29 @@ impl Run {
                 seconds: 0.0,
             },
         };
-        let old = args.run.with_extension("old");
-        if !args.run.exists() && old.exists() {
+        let old = folder.with_extension("old");
+        if !folder.exists() && old.exists() {
             // Stopped between the two renames of `save`: this is the last whole state.
-            std::fs::rename(&old, &args.run)?;
+            std::fs::rename(&old, folder)?;
         }
-        let progress = args.run.join("progress.json");
+        let progress = folder.join("progress.json");
         if !progress.exists() {
-            std::fs::create_dir_all(&args.run)?;
+            std::fs::create_dir_all(folder)?;
             return Ok(run);
         }
         run.progress = serde_json::from_str(&std::fs::read_to_string(&progress)?)?;
         if run.progress.total_steps != total_steps {
             return Err(format!(
                 "{} is of a run of {} steps, not {total_steps}; give the same flags, or another --run",
-                args.run.display(),
+                folder.display(),
                 run.progress.total_steps
             )
             .into());
         }
         run.network = run
             .network
-            .load_record(ModuleRecord::load(args.run.join("weights.bpk"))?);
-        run.optimizer = run.optimizer.load(args.run.join("optimizer.bpk"))?;
+            .load_record(ModuleRecord::load(folder.join("weights.bpk"))?);
+        run.optimizer = run.optimizer.load(folder.join("optimizer.bpk"))?;
         eprintln!("going on at step {}", run.progress.step);
         Ok(run)
     }
@@ -259,7 +254,7 @@ impl Run {
     fn step(
         &mut self,
         batch: &[&Row],
-        config: &ChatGlmConfig,
+        config: &ModelConfig,
         learning_rate: f64,
         device: &Device,
     ) -> Result<f32> {
@@ -276,9 +271,9 @@ impl Run {
 
 /// Mean cross entropy over the labels of the batch, logits shifted by one.
 fn batch_loss(
-    network: &ChatGlm,
+    network: &Network,
     batch: &[&Row],
-    config: &ChatGlmConfig,
+    config: &ModelConfig,
     device: &Device,
 ) -> Result<Tensor<1>> {
     let ids: Vec<&[u32]> = batch.iter().map(|row| row.ids.as_slice()).collect();
@@ -290,7 +285,7 @@ fn batch_loss(
         input.input_ids,
         input.position_ids,
         &input.attention_mask,
-        &mut KvCache::disabled(config.num_layers),
+        &mut KvCache::disabled(config.num_layers()),
         |_, _| {},
     );
     // Only the positions that predict a label go through the head.
@@ -306,7 +301,7 @@ fn batch_loss(
     let int =
         |values: Vec<i64>| Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device);
     let predicting = hidden_states
-        .reshape([rows * len, config.hidden_size])
+        .reshape([rows * len, config.hidden_size()])
         .select(0, int(positions))
         .unsqueeze::<3>(); // [1, count, hidden_size]
     let logits = network.logits(predicting).squeeze_dim::<2>(0); // [count, vocab_size]

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::config::ModelConfig;
+
 /// One round of a conversation: a question and its answer.
 ///
 /// In JSON it is the list `["question", "answer"]`, as in the official `api.py` and the tuning data. A
@@ -51,6 +53,14 @@ pub enum PromptStyle {
 }
 
 impl PromptStyle {
+    /// The official rounds of a model; CodeGeeX2 has those of ChatGLM2-6B.
+    pub fn of(config: &ModelConfig) -> Self {
+        match config {
+            ModelConfig::ChatGlm(_) => Self::ChatGlm,
+            ModelConfig::ChatGlm2(_) => Self::ChatGlm2,
+        }
+    }
+
     /// The prompt for `query` after the rounds in `history`, oldest first.
     ///
     /// Texts are used as they are. Nothing in them is escaped, as in the official code: a question that

@@ -130,8 +130,13 @@ impl Model {
         self.check_tokenizer(tokenizer)?;
         let generation = generation.within(self);
         generation.validate()?;
-        let (dropped_turns, prompt) =
-            fit(self.prompt_style(), tokenizer, query, history, &generation)?;
+        let (dropped_turns, prompt) = fit(
+            PromptStyle::of(self.config()),
+            tokenizer,
+            query,
+            history,
+            &generation,
+        )?;
         Ok(Question {
             prompt,
             generation,
@@ -141,14 +146,6 @@ impl Model {
                 dropped: dropped_turns,
             },
         })
-    }
-
-    /// The official rounds; CodeGeeX2 has those of ChatGLM2-6B.
-    fn prompt_style(&self) -> PromptStyle {
-        match self.config() {
-            ModelConfig::ChatGlm(_) => PromptStyle::ChatGlm,
-            ModelConfig::ChatGlm2(_) => PromptStyle::ChatGlm2,
-        }
     }
 
     /// What is done to the text of an answer: as `options` say, else the official clean-up.

@@ -236,14 +236,13 @@ impl Parts {
 
     fn chatglm2_block(&mut self, config: &ChatGlm2Config, layer: usize) -> Result<Glm2Block> {
         let names = CHATGLM2.layer(layer);
-        let groups = config.multi_query_group_num;
         Ok(Glm2Block {
             input_layernorm: self.rms_norm(config, &names.input_layernorm)?,
             self_attention: SharedKeyAttention {
                 query_key_value: self.linear(&names.query_key_value)?,
                 dense: self.linear_without_bias(&names.dense)?,
                 num_attention_heads: config.num_attention_heads,
-                multi_query_groups: config.multi_query_attention.then_some(groups),
+                multi_query_groups: config.multi_query_groups(),
                 head_dim: config.kv_channels,
                 layer,
             },

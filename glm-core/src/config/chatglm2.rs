@@ -76,12 +76,16 @@ pub struct ChatGlm2Config {
 }
 
 impl ChatGlm2Config {
+    /// Groups of query heads that share keys and values; `None` when each head has its own.
+    pub fn multi_query_groups(&self) -> Option<usize> {
+        self.multi_query_attention
+            .then_some(self.multi_query_group_num)
+    }
+
     /// Key and value heads.
     pub fn num_key_value_heads(&self) -> usize {
-        match self.multi_query_attention {
-            true => self.multi_query_group_num,
-            false => self.num_attention_heads,
-        }
+        self.multi_query_groups()
+            .unwrap_or(self.num_attention_heads)
     }
 
     /// Values of a token in the joint product of queries, keys and values.

@@ -59,12 +59,12 @@ pub struct PackedLinear {
 }
 
 impl GlmLinear {
-    /// A layer to be trained: weights from N(0, `std`²), bias zero.
-    pub fn random(input: usize, output: usize, std: f64, device: &Device) -> Self {
+    /// A layer to be trained: weights from N(0, `std`²), and a bias of zeros or none.
+    pub fn random(input: usize, output: usize, bias: bool, std: f64, device: &Device) -> Self {
         let normal = Initializer::Normal { mean: 0.0, std };
         Self::Float(FloatLinear {
             weight: normal.init([output, input], device),
-            bias: Some(Initializer::Zeros.init([output], device)),
+            bias: bias.then(|| Initializer::Zeros.init([output], device)),
             observer: None,
         })
     }

@@ -2,8 +2,8 @@
 //! `glm-backends`.
 
 use burn::{
-    module::{Module, Param, ParamId},
-    tensor::Tensor,
+    module::{Initializer, Module, Param, ParamId},
+    tensor::{Device, Tensor},
 };
 
 /// `x / √(mean(x²) + epsilon) · weight` over the last axis.
@@ -15,6 +15,14 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
+    /// A norm to be trained: weight one.
+    pub fn ones(hidden_size: usize, epsilon: f64, device: &Device) -> Self {
+        Self {
+            weight: Initializer::Ones.init([hidden_size], device),
+            epsilon,
+        }
+    }
+
     /// A norm of this weight, `[hidden_size]` in f32.
     pub fn new(weight: Tensor<1>, epsilon: f64) -> Self {
         Self {
