@@ -72,18 +72,33 @@ impl KvCache {
     #[must_use]
     pub fn first_tokens(&self, len: usize) -> Self {
         let len = self.len.min(len);
-        let copy = |layer: &LayerCache| match layer {
-            LayerCache::Kernels(buffers) => LayerCache::Kernels(buffers.first_tokens(len, len)),
+        self.repeated(len, len)
+    }
+
+    /// The tokens again and again, `len` in all, with room for `capacity`: a long cache in little time.
+    ///
+    /// # Panics
+    /// If there are none to make `len` of, or `capacity` is less.
+    pub(crate) fn repeated(&self, len: usize, capacity: usize) -> Self {
+        let used = self.len.min(len);
+        let copies = |layer: &LayerCache| match layer {
+            LayerCache::Kernels(buffers) => {
+                LayerCache::Kernels(buffers.repeated(used, len, capacity))
+            }
             LayerCache::Tensors(tensors) => {
-                let copy = |tensor| right_aligned(tensor, len, len, len);
-                LayerCache::Tensors(Box::new((**tensors).clone().map(copy)))
+                let copies = |tensor: Tensor<4>| {
+                    let tokens = tensor.slice(s![.., .., 0..used, ..]);
+                    let times = len.div_ceil(used.max(1)).max(1);
+                    right_aligned(tokens.repeat_dim(2, times), len, len, capacity)
+                };
+                LayerCache::Tensors(Box::new((**tensors).clone().map(copies)))
             }
         };
         let layers = self.layers.iter();
         Self {
-            layers: layers.map(|layer| layer.as_ref().map(copy)).collect(),
+            layers: layers.map(|layer| layer.as_ref().map(copies)).collect(),
             len,
-            capacity: len,
+            capacity,
             ..*self
         }
     }

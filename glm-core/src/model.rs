@@ -281,7 +281,7 @@ impl Model {
             rows: layouts,
             pad_lengths: prompts.iter().map(|row| len - row.len()).collect(),
             len,
-            cache: self.new_cache(capacity),
+            cache: self.new_cache(capacity.max(len)),
             model: self.identity,
         };
         let is_causal = state.rows.iter().all(RowLayout::is_causal);
@@ -437,11 +437,6 @@ impl Model {
     /// A cache for one conversation with this model, with room for `capacity` tokens of each row.
     pub fn new_cache(&self, capacity: usize) -> KvCache {
         KvCache::new(self.config.num_layers(), self.numerics.kv_cache, capacity)
-    }
-
-    /// Bytes that the cache takes for each token of a row.
-    pub fn cache_bytes_per_token(&self) -> usize {
-        self.config.cache_bytes_per_token(self.numerics.kv_cache)
     }
 
     /// All logits of a pass, `[batch, seq, vocab_size]`, without cache; `observe` sees every stage.

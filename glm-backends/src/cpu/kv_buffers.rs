@@ -82,16 +82,27 @@ impl KvBuffers {
     /// If there are not that many, here or there.
     #[must_use]
     pub fn first_tokens(&self, used: usize, capacity: usize) -> Self {
+        self.repeated(used, used, capacity)
+    }
+
+    /// The first `used` tokens again and again, `len` in all, with room for `capacity`.
+    ///
+    /// # Panics
+    /// If there are not that many, here or there.
+    #[must_use]
+    pub fn repeated(&self, used: usize, len: usize, capacity: usize) -> Self {
         assert!(
-            used <= self.capacity.min(capacity),
-            "{used} tokens are kept"
+            used <= self.capacity && len <= capacity && (used > 0 || len == 0),
+            "{used} tokens are kept, and become {len}"
         );
         let shape = [self.batch, self.heads, capacity, self.head_dim];
-        let mut copy = Self::new(self.precision, shape);
-        for row in 0..self.batch {
-            copy.copy_row([row, 0], self, row, used);
+        let mut copies = Self::new(self.precision, shape);
+        for start in (0..len).step_by(used.max(1)) {
+            for row in 0..self.batch {
+                copies.copy_row([row, start], self, row, used.min(len - start));
+            }
         }
-        copy
+        copies
     }
 
     /// The rows of several caches of one precision side by side, each with the number of its tokens that are kept. The
