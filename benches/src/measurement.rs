@@ -101,7 +101,7 @@ impl Session<'_> {
         let prompt = random_prompt(context, self.model.config())?;
         let (logits, mut state) = prefill_with_copies(self.model, &prompt, context + generated)?;
         let first = most_likely(logits);
-        let inputs = self.matrices.inputs(1);
+        let inputs = self.matrices.inputs(1, 1);
         let cache_bytes = (context + generated / 2) * self.model.cache_bytes_per_token();
         let bytes_per_token = self.matrices.bytes() + cache_bytes as u64;
         let gb_per_second = |step: Duration| bytes_per_token as f64 / step.as_secs_f64() / 1e9;
@@ -144,7 +144,9 @@ impl Session<'_> {
 
     fn prefill(&self, tokens: usize) -> Result<Prefill, Error> {
         let prompt = random_prompt(tokens, self.model.config())?;
-        let inputs = self.matrices.inputs(tokens);
+        let inputs = self
+            .matrices
+            .inputs(tokens, self.model.config().tokens_at_once(tokens));
         let operations = self.matrices.operations(tokens);
 
         let mut times = Vec::new();

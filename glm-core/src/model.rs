@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, s};
 
 use crate::{
     attention_mask::AttentionMask,
-    config::{ModelConfig, PositionRules},
+    config::{ModelConfig, PREFILL_CHUNK, PositionRules},
     error::{Error, Result},
     kv_cache::KvCache,
     layers::Stage,
@@ -15,10 +15,6 @@ use crate::{
     row_layout::RowLayout,
 };
 use glm_tokenizer::{GlmTokenizer, TokenId};
-
-/// Tokens of each row that are read at once where none sees what comes behind it: enough for the matrix products to be at
-/// their fastest, few enough for their results not to matter beside the cache.
-const PREFILL_CHUNK: usize = 512;
 
 /// A loaded model. Cheap to clone (the weights are shared), `Send` and `Sync`: one model serves any number of
 /// conversations, each with a [`DecodeState`] of its own.
@@ -238,7 +234,8 @@ impl Model {
         self.config.vocab_size()
     }
 
-    /// The longest sequence that the model was trained for, in tokens.
+    /// The longest sequence that the model was trained for, in tokens. Chats are held to it; a prompt or a generation that
+    /// is longer is read and goes on, with positions that the model has never seen: it is the answers that suffer.
     pub fn max_sequence_length(&self) -> usize {
         self.config.max_sequence_length()
     }
@@ -284,9 +281,7 @@ impl Model {
             cache: self.new_cache(capacity.max(len)),
             model: self.identity,
         };
-        let is_causal = state.rows.iter().all(RowLayout::is_causal);
-        let chunk = if is_causal { PREFILL_CHUNK } else { len };
-        let logits = self.last_logits(input, chunk, &mut state.cache);
+        let logits = self.last_logits(input, self.config.tokens_at_once(len), &mut state.cache);
         Ok((logits, state))
     }
 
