@@ -357,6 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_repeated_to_any_length() {
+        let mut cache = cache(1);
+        let (tokens, next) = (random(5), random(1));
+        cache.append(0, tokens.clone(), tokens.clone());
+        cache.advance(5);
+        for len in [0, 3, 5, 12] {
+            let mut copies = cache.repeated(len, 15);
+            assert_eq!(copies.len(), len);
+            assert_eq!(copies.reserved_bytes(), 2 * 4 * 2 * 3 * 15 * 4);
+            let (keys, _) = copies.append(0, next.clone(), next.clone());
+            let expected = Tensor::cat(vec![tokens.clone(); 3], 2);
+            let expected = Tensor::cat(
+                vec![expected.slice(s![.., .., 0..len, ..]), next.clone()],
+                2,
+            );
+            assert_eq!(keys.into_data(), expected.into_data());
+        }
+    }
+
+    #[test]
     fn caches_side_by_side_end_together_and_grow_on() {
         let filled = |new| {
             let (mut cache, tensor) = (cache(1), random(new));

@@ -317,7 +317,6 @@ mod tests {
                 let is_read = len <= READ;
                 assert_eq!(logits.into_data() == expected.into_data(), is_read, "{len}");
                 assert_eq!(next == expected_next, is_read, "{len}");
-                // The last keys and values are those that were read.
                 let reserved = (len + 1) * model.cache_bytes_per_token();
                 assert_eq!(state.cache().reserved_bytes(), reserved);
             }

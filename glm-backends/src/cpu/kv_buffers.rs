@@ -318,6 +318,30 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_repeated_to_any_length() {
+        for precision in [
+            CachePrecision::F32,
+            CachePrecision::F16,
+            CachePrecision::Int8,
+        ] {
+            let mut buffers = KvBuffers::new(precision, [2, 2, 4, 4]);
+            fill(&mut buffers);
+            for len in [0, 2, 3, 7] {
+                let copies = buffers.repeated(3, len, 8);
+                assert_eq!((copies.batch(), copies.capacity()), (2, 8));
+                for (row, token) in (0..4).flat_map(|row| (0..8).map(move |token| (row, token))) {
+                    let expected = if token < len { row * 10 + token % 3 } else { 0 };
+                    assert_eq!(
+                        value(&copies, row * 8 + token),
+                        expected as f32,
+                        "{precision:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn rows_are_chosen_in_any_order_and_number() {
         for precision in [
             CachePrecision::F32,
