@@ -25,7 +25,7 @@ use crate::model_source::ModelSource;
 )]
 pub struct Arguments {
     /// Checkpoint folder, prepacked file, or random weights of the full size: random:chatglm-6b, random:chatglm2-6b,
-    /// random:codegeex2-6b
+    /// random:chatglm2-6b-32k, random:codegeex2-6b
     #[arg(long, value_name = "DIR|FILE|random:NAME")]
     pub model: ModelSource,
     /// Precision of the layers: stored, int8 or int4, or one of these with -row, -g128 or -g32 [default: stored; int4
@@ -92,11 +92,7 @@ impl Arguments {
     /// Precision of layers and of embedding and head, with the defaults filled in.
     #[must_use]
     pub fn precisions(&self) -> (Precision, Precision) {
-        let default = match self.model {
-            ModelSource::Path(_) => Precision::Stored,
-            ModelSource::Random(_) => Precision::INT4,
-        };
-        let layers = self.precision.unwrap_or(default);
+        let layers = self.precision.unwrap_or(self.model.default_precision());
         (layers, self.head.unwrap_or(layers.default_head()))
     }
 

@@ -9,6 +9,7 @@ mod matrices;
 pub mod measurement;
 pub mod model_source;
 mod peak_memory;
+pub mod random_prompt;
 pub mod report;
 pub mod statistics;
 pub mod table;

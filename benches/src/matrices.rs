@@ -103,41 +103,53 @@ impl Matrices {
         self.iter().map(|matrix| matrix.operations(tokens)).sum()
     }
 
-    /// Random activations for a pass over `tokens`.
-    pub(crate) fn inputs(&self, tokens: usize) -> Inputs {
+    /// Random activations for a pass over `tokens` that takes `at_once` of them at a time.
+    pub(crate) fn inputs(&self, tokens: usize, at_once: usize) -> Inputs {
+        let starts = (0..tokens).step_by(at_once);
+        let parts: Vec<usize> = starts.map(|start| at_once.min(tokens - start)).collect();
         let mut tensors: Vec<Tensor<2>> = Vec::new();
         for matrix in self.iter() {
-            let shape = [matrix.batch(tokens), matrix.cols];
-            if !tensors.iter().any(|tensor| tensor.dims() == shape) {
-                let values: Vec<f32> = (0..shape[0] * shape[1]).map(noise).collect();
-                let data = TensorData::new(values, shape);
-                tensors.push(Tensor::from_data(data, &self.device));
+            for &part in &parts {
+                let shape = [matrix.batch(part), matrix.cols];
+                if !tensors.iter().any(|tensor| tensor.dims() == shape) {
+                    let values: Vec<f32> = (0..shape[0] * shape[1]).map(noise).collect();
+                    let data = TensorData::new(values, shape);
+                    tensors.push(Tensor::from_data(data, &self.device));
+                }
             }
         }
-        Inputs { tokens, tensors }
+        Inputs { parts, tensors }
     }
 
-    /// All products of a pass, in its order: the time of each.
+    /// All products of a pass, in its order: the time of each matrix.
     pub(crate) fn multiply(&self, inputs: &Inputs) -> Vec<Duration> {
-        let times = self.iter().map(|matrix| {
-            let x = inputs.of(matrix);
-            let start = Instant::now();
-            drop(std::hint::black_box(matrix.linear.forward(x)));
-            start.elapsed()
-        });
-        times.collect()
+        let mut times = vec![Duration::ZERO; self.all.len()];
+        for (index, &part) in inputs.parts.iter().enumerate() {
+            let is_last = index + 1 == inputs.parts.len();
+            for (matrix, time) in self.iter().zip(&mut times) {
+                if matrix.is_head() && !is_last {
+                    continue;
+                }
+                let x = inputs.of(matrix, part);
+                let start = Instant::now();
+                drop(std::hint::black_box(matrix.linear.forward(x)));
+                *time += start.elapsed();
+            }
+        }
+        times
     }
 }
 
 /// Activations for every width of matrix.
 pub(crate) struct Inputs {
-    tokens: usize,
-    tensors: Vec<Tensor<2>>, // [tokens or 1, cols]
+    /// Tokens that go through all layers at once, one part after the other.
+    parts: Vec<usize>,
+    tensors: Vec<Tensor<2>>, // [a part or 1, cols]
 }
 
 impl Inputs {
-    fn of(&self, matrix: &Matrix) -> Tensor<2> {
-        let shape = [matrix.batch(self.tokens), matrix.cols];
+    fn of(&self, matrix: &Matrix, part: usize) -> Tensor<2> {
+        let shape = [matrix.batch(part), matrix.cols];
         let found = self.tensors.iter().find(|tensor| tensor.dims() == shape);
         // `Matrices::inputs` has made one for every matrix.
         found.unwrap_or(&self.tensors[0]).clone()
@@ -357,7 +369,11 @@ mod tests {
                 let codes = (weights * bits + 640 * 256 * (12 - bits)) as u64 / 8;
                 let scales_and_biases = matrices.bytes() - codes;
                 assert!(scales_and_biases < codes / 4, "{scales_and_biases}");
-                assert_eq!(matrices.multiply(&matrices.inputs(3)).len(), 9);
+                for (at_once, parts) in [(3, &[3][..]), (2, &[2, 1]), (1, &[1, 1, 1])] {
+                    let inputs = matrices.inputs(3, at_once);
+                    assert_eq!(inputs.parts, parts);
+                    assert_eq!(matrices.multiply(&inputs).len(), 9);
+                }
             }
         }
     }

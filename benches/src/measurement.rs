@@ -10,7 +10,7 @@ use glm_backends::cpu::{
     CpuLevel,
     machine_peak::{dot_product_peak, read_bandwidth},
 };
-use glm_core::{Model, TokenId, config::ModelConfig};
+use glm_core::{Model, TokenId, random_model::prefill_with_copies};
 
 use crate::{
     Error,
@@ -19,6 +19,7 @@ use crate::{
     machine::{Machine, commit},
     matrices::Matrices,
     peak_memory::peak_memory,
+    random_prompt::random_prompt,
     report::{Decode, Prefill, Product, Report},
     statistics::Spread,
 };
@@ -98,13 +99,9 @@ impl Session<'_> {
     fn decode(&self, context: usize, generated: usize) -> Result<Decode, Error> {
         let context = context.max(SHORTEST_PROMPT);
         let prompt = random_prompt(context, self.model.config())?;
-        let start = Instant::now();
-        let (logits, mut state) = self
-            .model
-            .prefill_with_capacity(&[&prompt], context + generated)?;
+        let (logits, mut state) = prefill_with_copies(self.model, &prompt, context + generated)?;
         let first = most_likely(logits);
-        let context_seconds = start.elapsed().as_secs_f64();
-        let inputs = self.matrices.inputs(1);
+        let inputs = self.matrices.inputs(1, 1);
         let cache_bytes = (context + generated / 2) * self.model.cache_bytes_per_token();
         let bytes_per_token = self.matrices.bytes() + cache_bytes as u64;
         let gb_per_second = |step: Duration| bytes_per_token as f64 / step.as_secs_f64() / 1e9;
@@ -134,7 +131,6 @@ impl Session<'_> {
         }
         Ok(Decode {
             context,
-            context_seconds,
             generated,
             tokens_per_second: Spread::of(runs),
             bytes_per_token,
@@ -148,7 +144,9 @@ impl Session<'_> {
 
     fn prefill(&self, tokens: usize) -> Result<Prefill, Error> {
         let prompt = random_prompt(tokens, self.model.config())?;
-        let inputs = self.matrices.inputs(tokens);
+        let inputs = self
+            .matrices
+            .inputs(tokens, self.model.config().tokens_at_once(tokens));
         let operations = self.matrices.operations(tokens);
 
         let mut times = Vec::new();
@@ -237,28 +235,6 @@ impl Looks {
     }
 }
 
-/// Ordinary tokens, and `[gMASK] <sop>` at the end where the model asks for them: `length` in all, at least 2.
-fn random_prompt(length: usize, config: &ModelConfig) -> Result<Vec<TokenId>, Error> {
-    let (special, end) = match config {
-        ModelConfig::ChatGlm(config) => {
-            let end = vec![config.gmask_token_id, config.bos_token_id];
-            (vec![config.mask_token_id, config.eos_token_id], end)
-        }
-        _ => (vec![config.pad_token_id(), config.eos_token_id()], vec![]),
-    };
-    let ordinary: Vec<usize> = (0..config.vocab_size())
-        .filter(|id| !special.contains(id) && !end.contains(id))
-        .collect();
-    if ordinary.is_empty() {
-        return Err(Error::Vocabulary);
-    }
-    // A step that shares no factor with the size would do; this one is prime and larger than any vocabulary.
-    let text = (0..length.saturating_sub(end.len()))
-        .map(|index| ordinary[(index + 1) * 1_000_003 % ordinary.len()]);
-    // In range: a vocabulary has less than 2^20 ids.
-    Ok(text.chain(end).map(|id| id as TokenId).collect())
-}
-
 /// The id with the largest logit of the first row; the work that ends every step.
 fn most_likely(logits: Tensor<2>) -> TokenId {
     let data = logits.into_data();
@@ -285,24 +261,6 @@ fn command_line(arguments: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_prompt_is_as_long_as_asked_and_has_one_blank() {
-        let json = r#"{"model_type": "chatglm", "vocab_size": 640, "hidden_size": 64, "num_layers": 1,
-            "num_attention_heads": 4, "bos_token_id": 624, "eos_token_id": 625, "mask_token_id": 620,
-            "gmask_token_id": 621, "pad_token_id": 3}"#;
-        let config = ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
-        for length in [2, 3, 700] {
-            let prompt = random_prompt(length, &config).unwrap();
-            assert_eq!(prompt.len(), length);
-            let (text, end) = prompt.split_at(length - 2);
-            assert_eq!(end, [621, 624]);
-            assert!(
-                text.iter()
-                    .all(|id| !(620..626).contains(id) || *id == 622 || *id == 623)
-            );
-        }
-    }
 
     #[test]
     fn the_command_line_survives_a_shell() {

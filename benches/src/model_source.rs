@@ -19,7 +19,7 @@ pub struct Published {
     config: &'static str,
 }
 
-const PUBLISHED: [Published; 3] = [
+const PUBLISHED: [Published; 4] = [
     Published {
         name: "chatglm-6b",
         config: r#"{"model_type": "chatglm", "vocab_size": 130528, "hidden_size": 4096, "inner_hidden_size": 16384,
@@ -32,6 +32,14 @@ const PUBLISHED: [Published; 3] = [
             "ffn_hidden_size": 13696, "num_layers": 28, "num_attention_heads": 32, "kv_channels": 128,
             "multi_query_attention": true, "multi_query_group_num": 2, "seq_length": 32768, "add_bias_linear": false,
             "add_qkv_bias": true, "rmsnorm": true, "post_layer_norm": true, "original_rope": true}"#,
+    },
+    Published {
+        name: "chatglm2-6b-32k",
+        config: r#"{"model_type": "chatglm", "padded_vocab_size": 65024, "hidden_size": 4096,
+            "ffn_hidden_size": 13696, "num_layers": 28, "num_attention_heads": 32, "kv_channels": 128,
+            "multi_query_attention": true, "multi_query_group_num": 2, "seq_length": 32768, "rope_ratio": 50,
+            "add_bias_linear": false, "add_qkv_bias": true, "rmsnorm": true, "post_layer_norm": true,
+            "original_rope": true}"#,
     },
     Published {
         name: "codegeex2-6b",
@@ -53,6 +61,15 @@ pub enum ModelSource {
 }
 
 impl ModelSource {
+    /// What is taken when no precision is asked for: a random model has nothing stored.
+    #[must_use]
+    pub fn default_precision(&self) -> Precision {
+        match self {
+            Self::Path(_) => Precision::Stored,
+            Self::Random(_) => Precision::INT4,
+        }
+    }
+
     /// Loads or makes the model on the CPU.
     ///
     /// # Errors

@@ -70,8 +70,6 @@ pub struct Prefill {
 pub struct Decode {
     /// Tokens in the cache before the first of them.
     pub context: usize,
-    /// How long it took to read them, once.
-    pub context_seconds: f64,
     /// How many are timed in each run.
     pub generated: usize,
     /// Tokens per second, a run at a time.
@@ -164,7 +162,6 @@ pub(crate) mod tests {
             }],
             decode: vec![Decode {
                 context: 1024,
-                context_seconds: 7.5,
                 generated: 32,
                 tokens_per_second: spread(),
                 bytes_per_token: 3_400_000_000,

@@ -77,6 +77,54 @@ fn json_has_one_report_for_each_number_of_threads() {
 }
 
 #[test]
+fn the_second_family_is_measured_with_a_head_of_its_own() {
+    let folder = TINY.replace("chatglm-6b-tiny", "chatglm2-tiny");
+    let output = Command::new(env!("CARGO_BIN_EXE_glm-bench"))
+        .args([
+            "--model",
+            &folder,
+            "--precision",
+            "int4",
+            "--head",
+            "int4",
+            "--json",
+        ])
+        .args([
+            "--prompt",
+            "600",
+            "--context",
+            "1300",
+            "--gen",
+            "4",
+            "--repeat",
+            "1",
+        ])
+        .args(["--read-buffer", "1", "--threads", "1"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let reports: Vec<Report> = serde_json::from_slice(&output.stdout).unwrap();
+    let (report, decode) = (&reports[0], &reports[0].decode[0]);
+    // Weights of three layers; a head, but no embedding, is multiplied with.
+    let layer = 128 * 64 + 64 * 64 + 320 * 64 + 64 * 160;
+    assert_eq!(
+        report.prefill[0].operations,
+        2 * (600 * 3 * layer + 512 * 64)
+    );
+    assert!(report.weight_bytes > (3 * layer + 512 * 64) / 2);
+    assert!(report.weight_bytes < (3 * layer + 2 * 512 * 64) / 2);
+    // Two key heads of 16 values, in f16.
+    assert_eq!(report.cache_bytes_per_token, 3 * 2 * 2 * 32);
+    let cache = (1300 + 2) * report.cache_bytes_per_token;
+    assert_eq!(decode.bytes_per_token, report.weight_bytes + cache);
+    let head = decode
+        .products
+        .last()
+        .map(|product| product.matrix.as_str());
+    assert_eq!(head, Some("output_layer"));
+}
+
+#[test]
 fn tables_are_printed_for_stored_weights() {
     let output = glm_bench("--prompt 4 --context 0 --gen 2 --repeat 1 --threads 1");
     assert!(output.status.success(), "{}", text(&output.stderr));

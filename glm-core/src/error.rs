@@ -187,6 +187,19 @@ pub enum Error {
         /// Bytes available now.
         available: u64,
     },
+    /// The keys and values of a conversation would not fit into memory. Estimated before its first token is read.
+    #[error("the keys and values of {tokens} tokens{} do not fit into memory: {required_gb:.2} GB needed, {available_gb:.2} GB available; close other programs, lower `max_length`, or keep them in int8",
+        in_rows(*rows), required_gb = gigabytes(*required), available_gb = gigabytes(*available))]
+    CacheOutOfMemory {
+        /// Rows that are generated side by side.
+        rows: usize,
+        /// Tokens of each.
+        tokens: usize,
+        /// Bytes needed.
+        required: u64,
+        /// Bytes available now.
+        available: u64,
+    },
     /// Codes would have to be quantised again, or a float file be taken for a quantised one.
     #[error("{} holds {found} weights, which cannot become {asked}; use the checkpoint in fp16, or leave the precision as it is", path.display())]
     AlreadyQuantized {
@@ -375,6 +388,13 @@ fn together(path: &Path, other: &Path) -> String {
 
 /// Bytes as decimal gigabytes; precise enough to print.
 #[allow(clippy::cast_precision_loss)]
+fn in_rows(rows: usize) -> String {
+    match rows {
+        1 => String::new(),
+        _ => format!(" in each of {rows} rows"),
+    }
+}
+
 fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
 }

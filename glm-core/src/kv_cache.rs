@@ -72,18 +72,33 @@ impl KvCache {
     #[must_use]
     pub fn first_tokens(&self, len: usize) -> Self {
         let len = self.len.min(len);
-        let copy = |layer: &LayerCache| match layer {
-            LayerCache::Kernels(buffers) => LayerCache::Kernels(buffers.first_tokens(len, len)),
+        self.repeated(len, len)
+    }
+
+    /// The tokens again and again, `len` in all, with room for `capacity`: a long cache in little time.
+    ///
+    /// # Panics
+    /// If there are none to make `len` of, or `capacity` is less.
+    pub(crate) fn repeated(&self, len: usize, capacity: usize) -> Self {
+        let used = self.len.min(len);
+        let copies = |layer: &LayerCache| match layer {
+            LayerCache::Kernels(buffers) => {
+                LayerCache::Kernels(buffers.repeated(used, len, capacity))
+            }
             LayerCache::Tensors(tensors) => {
-                let copy = |tensor| right_aligned(tensor, len, len, len);
-                LayerCache::Tensors(Box::new((**tensors).clone().map(copy)))
+                let copies = |tensor: Tensor<4>| {
+                    let tokens = tensor.slice(s![.., .., 0..used, ..]);
+                    let times = len.div_ceil(used.max(1)).max(1);
+                    right_aligned(tokens.repeat_dim(2, times), len, len, capacity)
+                };
+                LayerCache::Tensors(Box::new((**tensors).clone().map(copies)))
             }
         };
         let layers = self.layers.iter();
         Self {
-            layers: layers.map(|layer| layer.as_ref().map(copy)).collect(),
+            layers: layers.map(|layer| layer.as_ref().map(copies)).collect(),
             len,
-            capacity: len,
+            capacity,
             ..*self
         }
     }
@@ -339,6 +354,26 @@ mod tests {
         let (keys, _) = cache.append(0, first.clone(), first.clone());
         let expected = Tensor::cat(vec![first.clone(), first], 2);
         assert_eq!(keys.into_data(), expected.into_data());
+    }
+
+    #[test]
+    fn tokens_are_repeated_to_any_length() {
+        let mut cache = cache(1);
+        let (tokens, next) = (random(5), random(1));
+        cache.append(0, tokens.clone(), tokens.clone());
+        cache.advance(5);
+        for len in [0, 3, 5, 12] {
+            let mut copies = cache.repeated(len, 15);
+            assert_eq!(copies.len(), len);
+            assert_eq!(copies.reserved_bytes(), 2 * 4 * 2 * 3 * 15 * 4);
+            let (keys, _) = copies.append(0, next.clone(), next.clone());
+            let expected = Tensor::cat(vec![tokens.clone(); 3], 2);
+            let expected = Tensor::cat(
+                vec![expected.slice(s![.., .., 0..len, ..]), next.clone()],
+                2,
+            );
+            assert_eq!(keys.into_data(), expected.into_data());
+        }
     }
 
     #[test]

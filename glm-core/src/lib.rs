@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attention_mask;
+mod cache_memory;
 pub mod chat;
 pub mod chatglm;
 pub mod chatglm2;

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData, s};
 
 use crate::{
     attention_mask::AttentionMask,
-    config::{ModelConfig, PositionRules},
+    config::{ModelConfig, PREFILL_CHUNK, PositionRules},
     error::{Error, Result},
     kv_cache::KvCache,
     layers::Stage,
@@ -15,10 +15,6 @@ use crate::{
     row_layout::RowLayout,
 };
 use glm_tokenizer::{GlmTokenizer, TokenId};
-
-/// Tokens of each row that are read at once where none sees what comes behind it: enough for the matrix products to be at
-/// their fastest, few enough for their results not to matter beside the cache.
-const PREFILL_CHUNK: usize = 512;
 
 /// A loaded model. Cheap to clone (the weights are shared), `Send` and `Sync`: one model serves any number of
 /// conversations, each with a [`DecodeState`] of its own.
@@ -238,7 +234,8 @@ impl Model {
         self.config.vocab_size()
     }
 
-    /// The longest sequence that the model was trained for, in tokens.
+    /// The longest sequence that the model was trained for, in tokens. Chats are held to it; a prompt or a generation that
+    /// is longer is read and goes on, with positions that the model has never seen: it is the answers that suffer.
     pub fn max_sequence_length(&self) -> usize {
         self.config.max_sequence_length()
     }
@@ -281,12 +278,10 @@ impl Model {
             rows: layouts,
             pad_lengths: prompts.iter().map(|row| len - row.len()).collect(),
             len,
-            cache: self.new_cache(capacity),
+            cache: self.new_cache(capacity.max(len)),
             model: self.identity,
         };
-        let is_causal = state.rows.iter().all(RowLayout::is_causal);
-        let chunk = if is_causal { PREFILL_CHUNK } else { len };
-        let logits = self.last_logits(input, chunk, &mut state.cache);
+        let logits = self.last_logits(input, self.config.tokens_at_once(len), &mut state.cache);
         Ok((logits, state))
     }
 
@@ -437,11 +432,6 @@ impl Model {
     /// A cache for one conversation with this model, with room for `capacity` tokens of each row.
     pub fn new_cache(&self, capacity: usize) -> KvCache {
         KvCache::new(self.config.num_layers(), self.numerics.kv_cache, capacity)
-    }
-
-    /// Bytes that the cache takes for each token of a row.
-    pub fn cache_bytes_per_token(&self) -> usize {
-        self.config.cache_bytes_per_token(self.numerics.kv_cache)
     }
 
     /// All logits of a pass, `[batch, seq, vocab_size]`, without cache; `observe` sees every stage.

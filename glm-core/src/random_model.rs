@@ -1,6 +1,6 @@
-//! Models of any size with random packed weights, made in memory in about the time that it takes to write them: to
-//! measure speed where no checkpoint is at hand. What they say means nothing, but every number on the way is of the
-//! size that it has in a trained model.
+//! Models of any size with random packed weights, and caches of any length, made in memory in about the time that it
+//! takes to write them: to measure speed where no checkpoint is at hand, and behind texts that take long to read. What is
+//! said then means nothing, but every number on the way is of the size that it has in a trained model.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use glm_backends::PackedWeight;
@@ -16,8 +16,9 @@ use crate::{
     layers::{
         embedding::TokenEmbedding, layer_norm::LayerNorm, linear::GlmLinear, rms_norm::RmsNorm,
     },
-    model::Model,
+    model::{DecodeState, Model},
     network::Network,
+    prefix_lm::TokenId,
     split_mix,
 };
 
@@ -26,6 +27,9 @@ const STD: f32 = 0.02;
 
 /// Words that are filled at a time.
 const CHUNK: usize = 1 << 16;
+
+/// Most tokens that [`prefill_with_copies`] reads.
+const READ: usize = 512;
 
 /// A model on the CPU whose matrices are uniform random codes, with scales that give the weights a standard deviation
 /// of 0.02; norms are one, biases zero. The head of ChatGLM-6B is its embedding, that of ChatGLM2-6B a matrix of its own.
@@ -51,6 +55,26 @@ pub fn random_packed(
         ModelConfig::ChatGlm2(config) => random.chatglm2(config)?.into(),
     };
     Ok(Model::new(config.clone(), network, random.device))
+}
+
+/// As [`Model::prefill_with_capacity`] of one prompt, in no more time than it takes to read 512 tokens: of a longer prompt
+/// only the last ones are read, and their keys and values stand for all, again and again.
+///
+/// # Errors
+/// As [`Model::prefill`].
+///
+/// # Panics
+/// If `capacity` is less than the length of the prompt.
+pub fn prefill_with_copies(
+    model: &Model,
+    prompt: &[TokenId],
+    capacity: usize,
+) -> Result<(Tensor<2>, DecodeState)> {
+    let layouts = model.layouts(&[prompt])?;
+    let last = &prompt[prompt.len().saturating_sub(READ)..];
+    let (logits, state) = model.prefill(&[last])?;
+    let cache = state.cache().repeated(prompt.len(), capacity);
+    Ok((logits, DecodeState::of_row(model, layouts[0], cache)))
 }
 
 /// What the layers of a model are made of.
@@ -275,6 +299,28 @@ mod tests {
         // √128 · 0.02 for a width of 128, behind a norm.
         let deviation = deviation(&logits.unsqueeze());
         assert!((0.15..0.35).contains(&deviation), "{deviation}");
+    }
+
+    #[test]
+    fn copies_stand_for_what_is_not_read() {
+        for (config, end) in [(config(), &[503, 500][..]), (chatglm2_config(), &[])] {
+            let model = random_packed(&config, Precision::INT4, Precision::INT4, 1).unwrap();
+            for len in [3, READ, READ + 1, 2 * READ + 100] {
+                let text = (0..len - end.len()).map(|index| (index % 499) as u32);
+                let prompt: Vec<u32> = text.chain(end.iter().copied()).collect();
+                let (logits, mut state) = prefill_with_copies(&model, &prompt, len + 1).unwrap();
+                let (expected, mut read) = model.prefill(&[&prompt]).unwrap();
+                assert_eq!((state.len(), state.cache().len()), (len, len));
+                let next = |state| model.decode(state, &[7]).unwrap().into_data();
+                let (next, expected_next) = (next(&mut state), next(&mut read));
+                assert_eq!(state.len(), len + 1);
+                let is_read = len <= READ;
+                assert_eq!(logits.into_data() == expected.into_data(), is_read, "{len}");
+                assert_eq!(next == expected_next, is_read, "{len}");
+                let reserved = (len + 1) * model.cache_bytes_per_token();
+                assert_eq!(state.cache().reserved_bytes(), reserved);
+            }
+        }
     }
 
     #[test]

@@ -34,12 +34,6 @@ impl RowLayout {
         }
     }
 
-    /// Whether no token sees what comes behind it, so that any beginning of the row has the same keys and values whatever
-    /// follows it.
-    pub fn is_causal(&self) -> bool {
-        matches!(self, Self::Causal)
-    }
-
     /// How many of the first tokens of a row of `len` have to be read in one pass. Those behind them can be read later, with
     /// the same result: no token before sees them, and they stand at the same place in either way.
     pub fn first_pass_len(&self, len: usize) -> usize {

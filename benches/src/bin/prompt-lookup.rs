@@ -1,27 +1,36 @@
 //! `cargo run --release -p glm-bench --bin prompt-lookup`: what prompt-lookup decoding gains.
 //!
 //! The rewrite task: the built-in demonstration model is asked for each of its stories and poems, and then for the same one
-//! again, with the first answer in the conversation. With `--random-6b` instead the full-size random model goes on from a
-//! prompt; its greedy text soon repeats itself, which shows what a right guess saves where a pass costs what it does in
-//! practice. Greedy text with and without guesses is compared to the letter, in turns.
+//! again, with the first answer in the conversation. With `--model random:NAME` instead a random model of full size goes on
+//! from a prompt; its greedy text soon repeats itself, which shows what a right guess saves where a pass costs what it does
+//! in practice. Greedy text with and without guesses is compared to the letter, in turns.
 
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use glm_bench::{Error, model_source::ModelSource, statistics::Spread};
+use glm_bench::{
+    Error, model_source::ModelSource, random_prompt::random_prompt, statistics::Spread,
+};
 use glm_core::{
     GenerationOptions, Model, Precision, TokenId,
     chat::{PromptStyle, Turn},
     generate::Generator,
 };
 
+/// Tokens of a random prompt.
+const PROMPT_TOKENS: usize = 34;
+
 /// Measures prompt-lookup decoding against plain decoding, in turns, and checks that the text is the same
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Measure the full-size random model (INT4) instead of the demonstration model
-    #[arg(long)]
-    random_6b: bool,
+    /// Let this model go on from a random prompt: a checkpoint folder, a prepacked file, or random weights of the full size
+    /// [default: the demonstration model, and its tasks]
+    #[arg(long, value_name = "DIR|FILE|random:NAME")]
+    model: Option<ModelSource>,
+    /// Precision of its layers, and of embedding and head [default: stored; int4 for a random model]
+    #[arg(long, value_name = "NAME", requires = "model")]
+    precision: Option<Precision>,
     /// Tokens to guess ahead
     #[arg(long, value_name = "N", default_value_t = 10)]
     guess: usize,
@@ -47,10 +56,11 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(threads) = arguments.threads {
         glm_core::set_cpu_threads(threads).map_err(glm_core::Error::from)?;
     }
-    let (model, prompts, new_tokens) = if arguments.random_6b {
-        let model: ModelSource = "random:chatglm-6b".parse()?;
-        let model = model.open(Precision::INT4, Precision::INT4)?;
-        let prompt = (1000..1032).chain([130_001, 130_004]).collect();
+    let (model, prompts, new_tokens) = if let Some(source) = &arguments.model {
+        let precision = arguments.precision;
+        let precision = precision.unwrap_or(source.default_precision());
+        let model = source.open(precision, precision)?;
+        let prompt = random_prompt(PROMPT_TOKENS, model.config())?;
         (model, vec![prompt], 128)
     } else {
         let (tokenizer, model) = mini_model::load()?;

@@ -82,8 +82,9 @@ pub(crate) struct ModelArguments {
     /// stored]
     #[arg(long, value_name = "NAME")]
     pub(crate) head: Option<Precision>,
-    /// How the conversation is kept in memory: with ChatGLM-6B f16 reserves 448 KiB a token (0.94 GB
-    /// for 2048 tokens, taken as it fills), int8 about half of that
+    /// How the conversation is kept in memory: f16 reserves 448 KiB a token with ChatGLM-6B (0.94 GB
+    /// for 2048 tokens, taken as it fills) and 28 KiB with ChatGLM2-6B (0.94 GB for 32768), int8 about
+    /// half of that
     #[arg(long, value_enum, default_value_t = KvCache::F16)]
     kv_cache: KvCache,
     /// Compute as exactly as the official code does in f32: slower with quantised weights
@@ -255,6 +256,11 @@ impl Arguments {
 
     pub(crate) fn prompt_cache(&self) -> Option<&Path> {
         self.conversation.prompt_cache.as_deref()
+    }
+
+    /// The limit on prompt and answer together, if one was given.
+    pub(crate) fn max_length(&self) -> Option<usize> {
+        self.length.max_length
     }
 
     /// How answers are found, checked before a model is loaded.

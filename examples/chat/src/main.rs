@@ -26,6 +26,7 @@ use std::{
 
 use clap::Parser;
 use glm_core::{
+    Model,
     chat::{ChatOptions, Conversation},
     generate::CancelToken,
 };
@@ -60,6 +61,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     }
     let (tokenizer, model) = loading::load(&arguments.model, language)?;
     let options = arguments.chat_options(model.chat_options())?;
+    check_length(arguments, &model, &options, decoding)?;
     let mut conversation = Conversation::new(model, tokenizer).with_options(options);
     if let Some(path) = arguments.prompt_cache() {
         conversation = prompt_cache::load(path, conversation, language)?;
@@ -70,6 +72,26 @@ fn run(arguments: &Arguments) -> Result<bool> {
         prompt_cache::save(path, session.conversation())?;
     }
     Ok(all_answered)
+}
+
+/// Refuses a conversation that does not fit into memory, and tells what one of the length that was asked for may take.
+fn check_length(
+    arguments: &Arguments,
+    model: &Model,
+    options: &ChatOptions,
+    decoding: Decoding,
+) -> Result<()> {
+    let longest = model.max_sequence_length();
+    let tokens = options.generation.max_length.min(longest);
+    let bytes = model.check_cache_fits(decoding.rows(), tokens)?;
+    if let Some(asked) = arguments.max_length() {
+        let language = arguments.language();
+        if asked > longest {
+            note(&language.held_to_its_length(longest));
+        }
+        note(&language.cache_memory(tokens, bytes));
+    }
+    Ok(())
 }
 
 /// True when every question was answered.

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use glm_core::checkpoint::LoadStage;
+use indicatif::DecimalBytes;
 
 use crate::{language::Language, session::Notice};
 
@@ -59,6 +60,33 @@ impl Language {
             Self::En => format!(
                 "(beam search with {num_beams} beams: an answer appears when it is complete)"
             ),
+        }
+    }
+
+    /// What a conversation of this many tokens may take, in bytes.
+    pub(crate) fn cache_memory(self, tokens: usize, bytes: u64) -> String {
+        let size = DecimalBytes(bytes);
+        match self {
+            Self::Zh => {
+                format!(
+                    "（对话最长 {tokens} 个 token，其键值缓存最多占用 {size} 内存，随对话增长）"
+                )
+            }
+            Self::En => format!(
+                "(conversations of up to {tokens} tokens: at most {size} of memory for their keys and values, taken as they grow)"
+            ),
+        }
+    }
+
+    /// That --max-length asks for more than the model was trained for.
+    pub(crate) fn held_to_its_length(self, longest: usize) -> String {
+        match self {
+            Self::Zh => format!("（模型的训练长度为 {longest} 个 token，--max-length 以此为限）"),
+            Self::En => {
+                format!(
+                    "(the model was trained for {longest} tokens; --max-length is held to that)"
+                )
+            }
         }
     }
 

@@ -27,6 +27,17 @@ pub(crate) enum Decoding {
     Beams(BeamSearchOptions),
 }
 
+impl Decoding {
+    /// Texts that are written side by side, each with keys and values of its own.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Streamed => 1,
+            Self::Samples(count) => *count,
+            Self::Beams(beams) => beams.num_beams,
+        }
+    }
+}
+
 /// What the user should know about an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {

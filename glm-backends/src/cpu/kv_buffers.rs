@@ -82,16 +82,27 @@ impl KvBuffers {
     /// If there are not that many, here or there.
     #[must_use]
     pub fn first_tokens(&self, used: usize, capacity: usize) -> Self {
+        self.repeated(used, used, capacity)
+    }
+
+    /// The first `used` tokens again and again, `len` in all, with room for `capacity`.
+    ///
+    /// # Panics
+    /// If there are not that many, here or there.
+    #[must_use]
+    pub fn repeated(&self, used: usize, len: usize, capacity: usize) -> Self {
         assert!(
-            used <= self.capacity.min(capacity),
-            "{used} tokens are kept"
+            used <= self.capacity && len <= capacity && (used > 0 || len == 0),
+            "{used} tokens are kept, and become {len}"
         );
         let shape = [self.batch, self.heads, capacity, self.head_dim];
-        let mut copy = Self::new(self.precision, shape);
-        for row in 0..self.batch {
-            copy.copy_row([row, 0], self, row, used);
+        let mut copies = Self::new(self.precision, shape);
+        for start in (0..len).step_by(used.max(1)) {
+            for row in 0..self.batch {
+                copies.copy_row([row, start], self, row, used.min(len - start));
+            }
         }
-        copy
+        copies
     }
 
     /// The rows of several caches of one precision side by side, each with the number of its tokens that are kept. The
@@ -302,6 +313,30 @@ mod tests {
             CacheSlice::F16(keys) => keys[row * 4 + 3].to_f32(),
             CacheSlice::Int8 { codes, scales } => {
                 f32::from(codes[row * 4 + 3]) * scales[row].to_f32()
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_are_repeated_to_any_length() {
+        for precision in [
+            CachePrecision::F32,
+            CachePrecision::F16,
+            CachePrecision::Int8,
+        ] {
+            let mut buffers = KvBuffers::new(precision, [2, 2, 4, 4]);
+            fill(&mut buffers);
+            for len in [0, 2, 3, 7] {
+                let copies = buffers.repeated(3, len, 8);
+                assert_eq!((copies.batch(), copies.capacity()), (2, 8));
+                for (row, token) in (0..4).flat_map(|row| (0..8).map(move |token| (row, token))) {
+                    let expected = if token < len { row * 10 + token % 3 } else { 0 };
+                    assert_eq!(
+                        value(&copies, row * 8 + token),
+                        expected as f32,
+                        "{precision:?}"
+                    );
+                }
             }
         }
     }

@@ -48,6 +48,8 @@ pub use prepacked::save_prepacked;
 pub use progress::{LoadProgress, LoadStage};
 pub use source::load_tokenizer;
 
+pub(crate) use memory::available_memory;
+
 use cache::CacheEntry;
 use conversion::Conversion;
 use network::Parts;

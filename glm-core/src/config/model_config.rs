@@ -10,6 +10,10 @@ use super::{
 use crate::error::{Error, Result};
 use crate::numerics::CachePrecision;
 
+/// Tokens of each row that are read at once where none sees what comes behind it: enough for the matrix products to be at
+/// their fastest, few enough for their results not to matter beside the cache.
+pub(crate) const PREFILL_CHUNK: usize = 512;
+
 /// The configuration of a checkpoint, by model family.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -131,6 +135,16 @@ impl ModelConfig {
         match self {
             Self::ChatGlm(config) => config.max_sequence_length,
             Self::ChatGlm2(config) => config.seq_length,
+        }
+    }
+
+    /// How many tokens of each row are read at once, of prompts of `len` tokens. The results of layers are of that size; only
+    /// the cache grows with the prompt.
+    pub fn tokens_at_once(&self, len: usize) -> usize {
+        match self {
+            // Each token of the context sees all of it.
+            Self::ChatGlm(_) => len,
+            Self::ChatGlm2(_) => len.min(PREFILL_CHUNK),
         }
     }
 

@@ -32,8 +32,10 @@ pub struct Plan {
     pub cache_f16_per_1000_tokens: u64,
     /// The same in int8.
     pub cache_int8_per_1000_tokens: u64,
-    /// Working memory of 1000 tokens while a prompt is read.
-    pub work_per_1000_tokens: u64,
+    /// Tokens of a prompt that are read at once, at most.
+    pub tokens_at_once: usize,
+    /// Working memory while that many are read.
+    pub work: u64,
     /// Every precision that the checkpoint can be loaded in.
     pub precisions: Vec<PlannedPrecision>,
     /// Which of them to take: the index in `precisions`; `None` when none fits.
@@ -107,17 +109,37 @@ impl Plan {
 
     fn without_weights(config: &ModelConfig) -> Self {
         let cache = |precision| 1000 * config.cache_bytes_per_token(precision) as u64;
+        let inner = match config {
+            ModelConfig::ChatGlm(_) => 2,
+            ModelConfig::ChatGlm2(_) => 3, // a gate goes in, too
+        } * config.inner_hidden_size();
         // Of a block, at its widest: the residual and its norm, and what goes into the activation and comes out.
-        let work = VALUE * (2 * config.hidden_size() + 2 * config.inner_hidden_size()) as u64;
+        let work = VALUE * (2 * config.hidden_size() + inner) as u64;
+        let tokens_at_once = config.tokens_at_once(config.max_sequence_length());
         Self {
             available_memory: available_memory(),
             max_sequence_length: config.max_sequence_length(),
             cache_f16_per_1000_tokens: cache(CachePrecision::F16),
             cache_int8_per_1000_tokens: cache(CachePrecision::Int8),
-            work_per_1000_tokens: 1000 * work,
+            tokens_at_once,
+            work: tokens_at_once as u64 * work,
             precisions: Vec::new(),
             suggested: None,
         }
+    }
+
+    /// Tokens of conversation that there is memory for, in so many bytes.
+    fn tokens_within(&self, room: u64) -> usize {
+        let at_once = self.tokens_at_once as u64;
+        let cache = self.cache_f16_per_1000_tokens;
+        let work = self.work * 1000 / at_once.max(1);
+        let tokens = match room * 1000 / (cache + work).max(1) {
+            few if few < at_once => few,
+            // The memory of the first ones is used again.
+            _ => room.saturating_sub(self.work) * 1000 / cache.max(1),
+        };
+        let tokens = usize::try_from(tokens).unwrap_or(usize::MAX);
+        tokens.min(self.max_sequence_length)
     }
 
     /// How far the memory goes, and which precision goes far enough.
@@ -125,17 +147,47 @@ impl Plan {
         let Some(available) = self.available_memory else {
             return;
         };
-        let per_1000 = self.cache_f16_per_1000_tokens + self.work_per_1000_tokens;
-        for planned in &mut self.precisions {
+        for index in 0..self.precisions.len() {
+            let planned = &self.precisions[index];
             let fits = planned.weights + planned.loading <= available;
             let room = if fits { available - planned.weights } else { 0 };
-            let tokens = usize::try_from(room * 1000 / per_1000.max(1)).unwrap_or(usize::MAX);
-            planned.longest_context = Some(tokens.min(self.max_sequence_length));
+            self.precisions[index].longest_context = Some(self.tokens_within(room));
         }
         // The most exact one with room for the longest conversation, else the one with the most room.
         let context = |index: &usize| self.precisions[*index].longest_context.unwrap_or(0);
         let whole = (0..self.precisions.len()).find(|i| context(i) == self.max_sequence_length);
         let longest = || (0..self.precisions.len()).rev().max_by_key(context);
         self.suggested = whole.or_else(longest).filter(|index| context(index) > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The longest context in `room` bytes is as many tokens as take no more.
+    #[test]
+    fn what_fits_is_counted_to_the_last_token() {
+        let chatglm = r#"{"model_type": "chatglm", "vocab_size": 512, "hidden_size": 64, "num_layers": 2,
+            "num_attention_heads": 4, "bos_token_id": 500, "eos_token_id": 501, "mask_token_id": 502,
+            "gmask_token_id": 503, "pad_token_id": 3, "max_sequence_length": 8192}"#;
+        let chatglm2 = r#"{"model_type": "chatglm", "padded_vocab_size": 512, "hidden_size": 64, "ffn_hidden_size": 160,
+            "num_layers": 2, "num_attention_heads": 4, "kv_channels": 16, "multi_query_attention": true,
+            "multi_query_group_num": 2, "add_qkv_bias": true, "seq_length": 8192}"#;
+        for (json, at_once, work) in [
+            (chatglm, 8192, 4 * (2 * 64 + 2 * 256)),
+            (chatglm2, 512, 4 * (2 * 64 + 3 * 160)),
+        ] {
+            let config = ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
+            let plan = Plan::without_weights(&config);
+            assert_eq!(plan.work, at_once * work);
+            let cache = config.cache_bytes_per_token(CachePrecision::F16) as u64;
+            for tokens in [1, 2, 511, 512, 513, 8000, 8192] {
+                let needed = tokens * cache + tokens.min(at_once) * work;
+                assert_eq!(plan.tokens_within(needed) as u64, tokens, "{json}");
+                assert_eq!(plan.tokens_within(needed - 1) as u64, tokens - 1, "{json}");
+            }
+            assert_eq!(plan.tokens_within(u64::MAX / 2000), 8192);
+        }
     }
 }

@@ -84,10 +84,10 @@ impl fmt::Display for Plan {
             f,
             "context",
             format!(
-                "{} for each 1000 tokens ({} with --kv-cache int8), and {} while a prompt of 1000 is read; at most {} tokens",
+                "{} for each 1000 tokens ({} with --kv-cache int8), and up to {} while a prompt is read; at most {} tokens",
                 bytes(self.cache_f16_per_1000_tokens),
                 bytes(self.cache_int8_per_1000_tokens),
-                bytes(self.work_per_1000_tokens),
+                bytes(self.work),
                 self.max_sequence_length,
             ),
         )?;
