@@ -22,6 +22,9 @@ const CHATGLM2: &str = r#"{"model_type": "chatglm", "padded_vocab_size": 40, "hi
 /// Two rows of different length, as in a batch of training.
 const ROWS: [&[TokenId]; 2] = [&[5, 6, 7, 8, 30, 31, 9, 10], &[5, 11, 30, 31, 12]];
 
+/// Of weights under which every parameter matters.
+const SEED: u64 = 2;
+
 /// How far a parameter is moved to either side.
 const STEP: f32 = 1e-2;
 
@@ -101,6 +104,7 @@ fn value(network: &Network, config: &ModelConfig, device: &Device) -> f64 {
 fn check(config: &str) {
     let config = ModelConfig::from_json("config.json", config.as_bytes()).unwrap();
     let device = Device::flex();
+    device.seed(SEED);
     // Far enough from where training starts that nothing is nearly zero, nor nearly linear.
     let network = moved(&Network::random(&config, &device), None, 0.5);
 
@@ -128,18 +132,12 @@ fn check(config: &str) {
     }
 }
 
+/// One test, because the random weights come from one seeded generator.
 #[test]
-fn the_gradients_of_chatglm_are_slopes() {
+fn every_gradient_is_a_slope() {
     check(CHATGLM);
-}
-
-#[test]
-fn the_gradients_of_chatglm2_are_slopes() {
     check(CHATGLM2);
-}
-
-#[test]
-fn the_gradients_without_shared_keys_are_slopes() {
+    // Keys and values of each head.
     check(&CHATGLM2.replace(
         r#""multi_query_attention": true"#,
         r#""multi_query_attention": false, "apply_residual_connection_post_layernorm": true"#,
