@@ -9,13 +9,11 @@ use crate::Error;
 /// # Errors
 /// [`Error::Vocabulary`] when there are no ordinary tokens.
 pub fn random_prompt(length: usize, config: &ModelConfig) -> Result<Vec<TokenId>, Error> {
-    let (special, end) = match config {
-        ModelConfig::ChatGlm(config) => {
-            let end = vec![config.gmask_token_id, config.bos_token_id];
-            (vec![config.mask_token_id, config.eos_token_id], end)
-        }
-        _ => (vec![config.pad_token_id(), config.eos_token_id()], vec![]),
+    let special = match config {
+        ModelConfig::ChatGlm(config) => [config.mask_token_id, config.eos_token_id],
+        _ => [config.pad_token_id(), config.eos_token_id()],
     };
+    let end = config.prompt_end();
     let ordinary: Vec<usize> = (0..config.vocab_size())
         .filter(|id| !special.contains(id) && !end.contains(id))
         .collect();

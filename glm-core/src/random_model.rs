@@ -121,7 +121,6 @@ impl RandomLayers {
     fn chatglm2(&mut self, config: &ChatGlm2Config) -> Result<ChatGlm2> {
         let (hidden_size, ffn) = (config.hidden_size, config.ffn_hidden_size);
         let (heads, head_dim) = (config.num_attention_heads, config.kv_channels);
-        let groups = config.multi_query_group_num;
         let device = self.device.clone();
         let norm = || {
             let weight = Tensor::ones([hidden_size], &device);
@@ -135,7 +134,7 @@ impl RandomLayers {
                     query_key_value: self.linear(config.qkv_size(), hidden_size)?,
                     dense: self.linear_without_bias(hidden_size, heads * head_dim)?,
                     num_attention_heads: heads,
-                    multi_query_groups: config.multi_query_attention.then_some(groups),
+                    multi_query_groups: config.multi_query_groups(),
                     head_dim,
                     layer,
                 },

@@ -10,8 +10,7 @@ use std::{process::ExitCode, time::Instant};
 use clap::Parser;
 use glm_bench::{Error, model_source::ModelSource};
 use glm_core::{
-    GenerationOptions, Model, Precision, TokenId, config::ModelConfig, generate::Generator,
-    prefix_cache::Prefix,
+    GenerationOptions, Model, Precision, TokenId, generate::Generator, prefix_cache::Prefix,
 };
 
 /// Measures the time to the first token of every turn, with and without what was read before, and checks that the tokens
@@ -108,12 +107,11 @@ fn question(model: &Model, turn: usize, len: usize) -> impl Iterator<Item = Toke
 
 /// The tokens that the model reads to go on behind `text`.
 fn prompt(model: &Model, text: &[TokenId]) -> Vec<TokenId> {
-    let special = match model.config() {
-        ModelConfig::ChatGlm(config) => vec![config.gmask_token_id, config.bos_token_id],
-        _ => vec![],
-    };
-    let special = special.into_iter().map(|id| id as TokenId);
-    text.iter().copied().chain(special).collect()
+    let end = model.config().prompt_end().into_iter();
+    text.iter()
+        .copied()
+        .chain(end.map(|id| id as TokenId))
+        .collect()
 }
 
 /// The next token, and the milliseconds that it took.

@@ -233,7 +233,7 @@ impl StreamedReply<'_> {
     /// before the first piece is asked for.
     #[must_use]
     pub fn with_prefix(mut self, prefix: Prefix) -> Self {
-        self.text.generator = self.text.generator.with_prefix(prefix);
+        self.text = self.text.with_prefix(prefix);
         self
     }
 

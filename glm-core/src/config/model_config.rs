@@ -148,6 +148,14 @@ impl ModelConfig {
         }
     }
 
+    /// The ids that end every prompt, `[gMASK] <sop>`; none where they stand in front.
+    pub fn prompt_end(&self) -> Vec<usize> {
+        match self {
+            Self::ChatGlm(config) => vec![config.gmask_token_id, config.bos_token_id],
+            Self::ChatGlm2(_) => Vec::new(),
+        }
+    }
+
     /// The id that ends an answer.
     pub fn eos_token_id(&self) -> usize {
         match self {

@@ -6,7 +6,7 @@ use std::fmt;
 use glm_tokenizer::{DecodeOptions, GlmTokenizer, StreamDecoder};
 
 use super::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings};
-use crate::{error::Result, model::Model, prefix_lm::TokenId};
+use crate::{error::Result, model::Model, prefix_cache::Prefix, prefix_lm::TokenId};
 
 /// The last thing that is done to text: it makes of the pieces what it would make of the whole.
 pub(crate) trait TextRules: fmt::Debug + Send + Sync {
@@ -117,6 +117,11 @@ impl<'model> TextGenerator<'model> {
 
     pub(crate) fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.generator = self.generator.with_cancel(cancel);
+        self
+    }
+
+    pub(crate) fn with_prefix(mut self, prefix: Prefix) -> Self {
+        self.generator = self.generator.with_prefix(prefix);
         self
     }
 

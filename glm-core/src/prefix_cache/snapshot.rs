@@ -14,7 +14,6 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::Prefix;
 use crate::{
     checkpoint::atomic_file::PartWriter,
-    config::ModelConfig,
     error::{Error, Result, SnapshotField},
     host::to_host,
     model::{DecodeState, Model},
@@ -133,15 +132,10 @@ impl Prefix {
 
 /// A digest of what the model computes, and the state that it leaves.
 fn probe(model: &Model) -> Result<(u64, DecodeState)> {
-    let text = 0..model.vocab_size().min(8) as TokenId;
-    let special = match model.config() {
-        // In range, as the model's own.
-        ModelConfig::ChatGlm(config) => vec![config.gmask_token_id, config.bos_token_id],
-        ModelConfig::ChatGlm2(_) => vec![],
-    };
-    let tokens: Vec<TokenId> = text
-        .chain(special.into_iter().map(|id| id as TokenId))
-        .collect();
+    let text = 0..model.vocab_size().min(8);
+    // In range, as the model's own.
+    let tokens = text.chain(model.config().prompt_end());
+    let tokens: Vec<TokenId> = tokens.map(|id| id as TokenId).collect();
     let (logits, state) = model.prefill(&[&tokens])?;
     let logits = to_host(logits)?;
     let bytes: Vec<u8> = logits
