@@ -26,6 +26,14 @@ pub enum Error {
     /// A faster way to write a text has changed it, which it must not.
     #[error("the faster way has written another text than the plain one")]
     TextDiffers,
+    /// There is no room for the memory that plain reading is measured with.
+    #[error("no room for {bytes} bytes to measure plain reading with: {source}")]
+    ReadBuffer {
+        /// Its size.
+        bytes: usize,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// An error of the library.
     #[error(transparent)]
     Model(#[from] glm_core::Error),

@@ -6,9 +6,12 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::Tensor;
-use glm_backends::cpu::{
-    CpuLevel,
-    machine_peak::{dot_product_peak, read_bandwidth},
+use glm_backends::{
+    LargePages,
+    cpu::{
+        CpuLevel,
+        machine_peak::{dot_product_peak, read_bandwidth},
+    },
 };
 use glm_core::{Model, TokenId, random_model::prefill_with_copies};
 
@@ -50,11 +53,16 @@ pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
     let first_pass_seconds = start.elapsed().as_secs_f64();
     let peak_before = peak_memory();
 
+    // Written, so that it is memory of its own.
+    let bytes = arguments.read_buffer << 20;
+    let mut read_buffer =
+        LargePages::zeroed(bytes).map_err(|source| Error::ReadBuffer { bytes, source })?;
+    read_buffer.fill(1);
     let session = Session {
         model: &model,
         matrices: &matrices,
         repeat: arguments.repeat,
-        read_buffer: vec![1; arguments.read_buffer << 17],
+        read_buffer,
     };
     let decode = arguments
         .context
@@ -66,7 +74,7 @@ pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
         .iter()
         .map(|&prompt| session.prefill(prompt))
         .collect::<Result<_, _>>()?;
-    let buffer_bytes = size_of_val(session.read_buffer.as_slice()) as u64;
+    let buffer_bytes = session.read_buffer.len() as u64;
     let peak_after = peak_memory().map(|peak| peak.saturating_sub(buffer_bytes));
 
     Ok(Report {
@@ -92,7 +100,7 @@ struct Session<'a> {
     model: &'a Model,
     matrices: &'a Matrices,
     repeat: usize,
-    read_buffer: Vec<u64>,
+    read_buffer: LargePages,
 }
 
 impl Session<'_> {

@@ -10,6 +10,8 @@ mod error;
 #[cfg(feature = "tensor")]
 mod flex;
 #[cfg(feature = "tensor")]
+mod large_pages;
+#[cfg(feature = "tensor")]
 mod linear_ops;
 #[cfg(feature = "tensor")]
 mod mapped_file;
@@ -27,6 +29,8 @@ pub use cpu::{Activations, CachePrecision};
 pub use device::{DeviceName, set_cpu_threads};
 #[cfg(feature = "tensor")]
 pub use error::Error;
+#[cfg(feature = "tensor")]
+pub use large_pages::LargePages;
 #[cfg(feature = "tensor")]
 pub use linear_ops::{has_own_kernels, linear};
 #[cfg(feature = "tensor")]

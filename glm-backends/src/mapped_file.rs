@@ -58,6 +58,10 @@ impl MappedFile {
         // SAFETY: the map is read-only and its file is open for reading only. That no one else truncates or writes the
         // file is beyond any check; the shared lock taken above asks for it, and this type's documentation says it.
         let map = unsafe { Mmap::map(&file) }?;
+        // With the first read the system then brings in 2 MiB at a time, and has one entry for them. Where it cannot, as
+        // is no matter.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
         let owner = LockedMap { map, _lock: file };
         Ok(Self {
             bytes: bytes::Bytes::from_owner(owner),

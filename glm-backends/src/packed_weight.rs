@@ -9,6 +9,7 @@ use glm_quant::{PackedLayout, PackedMatrix};
 
 use crate::{
     cpu::Activations,
+    large_pages::LargePages,
     linear_ops::{LinearOps, by_rows, has_own_kernels},
     portable,
 };
@@ -49,17 +50,17 @@ impl PackedWeight {
         }
     }
 
-    /// A matrix on a device.
+    /// A matrix on a device; on the CPU in [`LargePages`].
     #[must_use]
     pub fn from_matrix(matrix: PackedMatrix, device: &Device) -> Self {
         let layout = *matrix.layout();
         let (codes, scales) = matrix.into_parts();
-        Self::from_data(
-            layout,
-            TensorData::new(codes, codes_shape(&layout)),
-            TensorData::new(scales, scales_shape(&layout)),
-            device,
-        )
+        let mut codes = TensorData::new(codes, codes_shape(&layout));
+        if has_own_kernels(device) {
+            codes = LargePages::move_to(codes);
+        }
+        let scales = TensorData::new(scales, scales_shape(&layout));
+        Self::from_data(layout, codes, scales, device)
     }
 
     /// Codes and scales that lie in memory or in a mapped file; on the CPU they are used in place.

@@ -2,9 +2,9 @@
 //! takes to write them: to measure speed where no checkpoint is at hand, and behind texts that take long to read. What is
 //! said then means nothing, but every number on the way is of the size that it has in a trained model.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use glm_backends::PackedWeight;
-use glm_quant::{BLOCK_ROWS, Bits, half::f16};
+use glm_quant::{Bits, PackedMatrix, half::f16};
 use rayon::prelude::*;
 
 use crate::{
@@ -210,12 +210,12 @@ fn random_matrix(
             }
         });
     let scales = vec![f16::from_f32(STD / code_deviation(layout.bits)); layout.scales()];
-    Ok(PackedWeight::from_data(
-        layout,
-        TensorData::new(codes, [layout.row_blocks(), layout.steps(), BLOCK_ROWS]),
-        TensorData::new(scales, [layout.row_blocks(), layout.groups(), BLOCK_ROWS]),
-        device,
-    ))
+    let matrix = PackedMatrix::new(layout, codes, scales).map_err(|source| Error::Quantize {
+        path: "a random model".into(),
+        tensor: format!("[{rows}, {cols}]"),
+        source,
+    })?;
+    Ok(PackedWeight::from_matrix(matrix, device))
 }
 
 /// Standard deviation of codes of which each is as likely as any other.

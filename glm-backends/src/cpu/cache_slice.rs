@@ -7,6 +7,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 use super::{
     chunks::Parts,
     lanes::{LANES, Lanes},
+    prefetch::prefetch_start,
 };
 
 /// The keys or the values of one layer: `[batch, kv_heads, capacity, head_dim]`.
@@ -61,12 +62,12 @@ impl<'a> CacheSlice<'a> {
 
     /// Asks for some of the rows, which will be read soon: the first of them, when they are many.
     #[inline(always)]
-    pub(super) fn prefetch<L: Lanes>(self, lanes: L, rows: Range<usize>, head_dim: usize) {
+    pub(super) fn prefetch(self, rows: Range<usize>, head_dim: usize) {
         let values = rows.start * head_dim..rows.end * head_dim;
         match self {
-            Self::F32(all) => lanes.prefetch(&all[values]),
-            Self::F16(all) => lanes.prefetch(&all[values]),
-            Self::Int8 { codes, .. } => lanes.prefetch(&codes[values]),
+            Self::F32(all) => prefetch_start(&all[values]),
+            Self::F16(all) => prefetch_start(&all[values]),
+            Self::Int8 { codes, .. } => prefetch_start(&codes[values]),
         }
     }
 

@@ -21,10 +21,6 @@ mod portable;
 /// Values in a vector.
 pub(super) const LANES: usize = 16;
 
-/// How far ahead of their use rows are asked for.
-#[cfg(target_arch = "x86_64")]
-const PREFETCH: usize = 2048;
-
 /// Arithmetic on 16 f32 at once.
 pub(super) trait Lanes: Copy {
     /// 16 values.
@@ -67,15 +63,6 @@ pub(super) trait Lanes: Copy {
     }
     /// The largest lane, for lanes that are numbers.
     fn largest(self, vector: Self::Vector) -> f32;
-
-    /// Asks for the memory [`PREFETCH`] bytes behind the start of `values`, for as many bytes as `values` has. Memory is
-    /// read from far enough ahead only when told: the processor's own guess stops at every page.
-    #[inline(always)]
-    fn prefetch_behind<T>(self, _values: &[T]) {}
-
-    /// Asks for the first [`PREFETCH`] bytes of `values`, which will be read soon.
-    #[inline(always)]
-    fn prefetch<T>(self, _values: &[T]) {}
 
     /// The first up to 16 values of a slice; `fill` in the lanes behind its end.
     #[inline(always)]
@@ -134,33 +121,6 @@ pub(super) fn run_at<K: Kernel>(level: CpuLevel, kernel: K) -> K::Output {
         CpuLevel::Avx2 => unsafe { avx2::run(kernel) },
         // On AArch64 the compiler makes NEON instructions of the plain loops.
         _ => kernel.run(portable::Portable),
-    }
-}
-
-/// See [`Lanes::prefetch_behind`].
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn prefetch_behind<T>(values: &[T]) {
-    let start = values.as_ptr().cast::<i8>().wrapping_add(PREFETCH);
-    prefetch_lines(start, size_of_val(values));
-}
-
-/// See [`Lanes::prefetch`].
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn prefetch<T>(values: &[T]) {
-    prefetch_lines(values.as_ptr().cast(), size_of_val(values).min(PREFETCH));
-}
-
-/// Every x86-64 CPU has the instruction.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn prefetch_lines(start: *const i8, bytes: usize) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    const LINE: usize = 64;
-    for offset in (0..bytes).step_by(LINE) {
-        // SAFETY: a prefetch is a hint, allowed for any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
     }
 }
 

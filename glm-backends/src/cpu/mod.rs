@@ -18,8 +18,10 @@ mod level;
 pub mod machine_peak;
 mod packed;
 pub mod pool;
+mod prefetch;
 mod rotary;
 mod scaled_add;
+mod shares;
 mod swiglu;
 
 pub use attention::{Span, attention, attention_at};

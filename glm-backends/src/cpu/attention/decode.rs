@@ -16,6 +16,7 @@ use crate::cpu::{
     exp::exp,
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
+    prefetch::prefetch_behind,
 };
 
 thread_local! {
@@ -202,7 +203,7 @@ impl SomeQueries<'_> {
             }
         }
         // The values come while the exponentials are computed.
-        call.values.prefetch(lanes, row..row + longest, head_dim);
+        call.values.prefetch(row..row + longest, head_dim);
         let partial_len = partial_len(call);
         for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {
             let scores = &mut scores[query][..lens[query]];
@@ -312,7 +313,7 @@ fn dots_of_group<L: Lanes, E: Element, const Q: usize>(
     key: usize,
     scores: &mut [[f32; PIECE]; Q],
 ) {
-    lanes.prefetch_behind(group);
+    prefetch_behind(group);
     let sums = products::<L, E, Q, TOGETHER>(lanes, queries, group, head_dim);
     for query in 0..Q {
         scores[query][key..key + TOGETHER].copy_from_slice(&lanes.sum_each(sums[query]));

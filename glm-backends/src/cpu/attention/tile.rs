@@ -16,6 +16,7 @@ use crate::cpu::{
     cache_slice::{CacheSlice, Element},
     exp::exp,
     lanes::{LANES, Lanes},
+    prefetch::prefetch_behind,
 };
 
 mod products;
@@ -220,7 +221,7 @@ fn load_rows<L: Lanes, E: Element>(
     out: &mut [Strip],
 ) {
     for (key, row) in (place..).zip(rows.chunks_exact(head_dim)) {
-        lanes.prefetch_behind(row);
+        prefetch_behind(row);
         for (index, row) in row.chunks(STRIP).enumerate() {
             let (out, _) = out[index * PIECE + key].as_chunks_mut::<LANES>();
             for (row, out) in row.chunks(LANES).zip(out) {

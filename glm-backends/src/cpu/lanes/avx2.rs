@@ -203,16 +203,6 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch_behind<T>(self, values: &[T]) {
-        super::prefetch_behind(values);
-    }
-
-    #[inline(always)]
-    fn prefetch<T>(self, values: &[T]) {
-        super::prefetch(values);
-    }
-
-    #[inline(always)]
     fn largest(self, vector: Self::Vector) -> f32 {
         // SAFETY: `self` exists.
         unsafe { largest(_mm256_max_ps(vector[0], vector[1])) }

@@ -147,16 +147,6 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch_behind<T>(self, values: &[T]) {
-        super::prefetch_behind(values);
-    }
-
-    #[inline(always)]
-    fn prefetch<T>(self, values: &[T]) {
-        super::prefetch(values);
-    }
-
-    #[inline(always)]
     fn largest(self, vector: __m512) -> f32 {
         // SAFETY: `self` exists.
         unsafe {

@@ -10,6 +10,7 @@ use super::{
     activation::TokenTile,
     tile::{self, Codes, Finish, Kernels, LONG_GROUP, Tile},
 };
+use crate::cpu::prefetch::{DISTANCE, prefetch};
 
 pub(super) static KERNELS: Kernels = Kernels {
     int8_tokens: 4,
@@ -27,8 +28,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     finish,
 };
 
-/// How far ahead of the multiplication weights are asked for, in words: 2 KiB.
-const PREFETCH: usize = 512;
+/// How far ahead of the multiplication weights are asked for.
+const WORDS_AHEAD: usize = DISTANCE / size_of::<u32>();
 
 /// Rows in a register, of which a block has two.
 const LANES: usize = 8;
@@ -152,7 +153,7 @@ unsafe fn add_nibbles<const TOKENS: usize>(
             // SAFETY: the caller's promise; prefetching may name any address.
             let words = unsafe {
                 let at = codes.add(step * BLOCK_ROWS + half * LANES);
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(PREFETCH).cast());
+                prefetch(at.wrapping_add(WORDS_AHEAD));
                 _mm256_loadu_si256(at.cast())
             };
             let first = _mm256_and_si256(words, low);
@@ -217,7 +218,7 @@ unsafe fn add_bytes<const TOKENS: usize>(
             // SAFETY: the caller's promise; prefetching may name any address.
             let words = unsafe {
                 let at = codes.add(step * BLOCK_ROWS + half * LANES);
-                _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(PREFETCH).cast());
+                prefetch(at.wrapping_add(WORDS_AHEAD));
                 _mm256_loadu_si256(at.cast())
             };
             let words = _mm256_xor_si256(words, offset);

@@ -9,6 +9,7 @@ use super::{
     activation::TokenTile,
     tile::{Codes, Finish, Kernels, LONG_GROUP, Tile},
 };
+use crate::cpu::prefetch::prefetch;
 
 pub(super) const KERNELS: Kernels = Kernels {
     int8_tokens: 12,
@@ -25,9 +26,6 @@ pub(super) const KERNELS: Kernels = Kernels {
     leave: || (),
     finish,
 };
-
-/// How far ahead of the multiplication weights are asked for, in words: 2 KiB.
-const PREFETCH: usize = 512;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn quantize(tile: &TokenTile<'_>, offset: i32, out: &mut [u32]) {
@@ -92,6 +90,7 @@ fn int8_tile<const NIBBLES: bool, const BLOCKS: usize, const TOKENS: usize>(tile
     assert_eq!((tile.blocks, tile.tokens), (BLOCKS, TOKENS));
     tile.check(Activations::Int8);
     let columns_per_word = if NIBBLES { 8 } else { 4 };
+    let steps = if NIBBLES { 1 } else { 2 };
     let (group_columns, is_grouped) = (tile.group_columns(), tile.is_grouped());
     let sum_stride = tile.sum_stride;
     let low = _mm512_set1_epi8(0x0f);
@@ -115,6 +114,7 @@ fn int8_tile<const NIBBLES: bool, const BLOCKS: usize, const TOKENS: usize>(tile
         }
         for (group, first) in (0..tile.columns).step_by(group_columns).enumerate() {
             let columns = group_columns.min(tile.columns - first);
+            let ahead = tile.words_ahead(word);
             let (token_scales, corrections) = (activations, activations.add(TOKENS));
             activations = activations.add(2 * TOKENS);
             // Two chains per sum where there are few sums, so that one product need not wait for the one before.
@@ -126,15 +126,15 @@ fn int8_tile<const NIBBLES: bool, const BLOCKS: usize, const TOKENS: usize>(tile
                     dot[0] = correction;
                 }
             }
-            for _ in 0..columns / (columns_per_word * 2) {
-                for step in 0..2 {
+            for _ in 0..columns / (columns_per_word * steps) {
+                for step in 0..steps {
                     let mut words = [_mm512_setzero_si512(); BLOCKS];
                     for (words, codes) in words.iter_mut().zip(&codes) {
                         let at = codes.wrapping_add(word + step * BLOCK_ROWS);
-                        *words = _mm512_loadu_si512(at.cast());
                         if NIBBLES || TOKENS <= 4 {
-                            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(PREFETCH).cast());
+                            prefetch(at.wrapping_add(ahead));
                         }
+                        *words = _mm512_loadu_si512(at.cast());
                     }
                     for (token, dots) in dots.iter_mut().enumerate() {
                         if NIBBLES {
@@ -157,8 +157,8 @@ fn int8_tile<const NIBBLES: bool, const BLOCKS: usize, const TOKENS: usize>(tile
                         }
                     }
                 }
-                word += 2 * BLOCK_ROWS;
-                activations = activations.add(columns_per_word / 2 * TOKENS);
+                word += steps * BLOCK_ROWS;
+                activations = activations.add(columns_per_word / 4 * steps * TOKENS);
             }
             let mut weight_scales = [_mm512_set1_ps(1.0); BLOCKS];
             if is_grouped {
@@ -241,13 +241,14 @@ fn float32_tile<const NIBBLES: bool, const BLOCKS: usize, const TOKENS: usize>(
         let mut word = 0;
         for (group, first) in (0..tile.columns).step_by(group_columns).enumerate() {
             let columns = group_columns.min(tile.columns - first);
+            let ahead = tile.words_ahead(word);
             let mut chains = [[[_mm512_setzero_ps(); 2]; BLOCKS]; TOKENS];
             for _ in 0..columns / columns_per_word {
                 let mut words = [_mm512_setzero_si512(); BLOCKS];
                 for (words, codes) in words.iter_mut().zip(&codes) {
                     let at = codes.wrapping_add(word);
                     *words = _mm512_loadu_si512(at.cast());
-                    _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(PREFETCH).cast());
+                    prefetch(at.wrapping_add(ahead));
                     if !NIBBLES {
                         *words = _mm512_xor_si512(*words, signs);
                     }

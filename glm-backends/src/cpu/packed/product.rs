@@ -12,19 +12,22 @@ use half::slice::HalfFloatSliceExt;
 use super::{
     Activations, PackedView,
     activation::TokenTile,
-    tile::{Codes, Finish, Kernels, Tile, group_columns, prefetch},
+    tile::{Codes, Finish, Kernels, Tile, group_columns},
 };
-use crate::cpu::{chunks::Parts, pool::Pool};
+use crate::cpu::{chunks::Parts, pool::Pool, prefetch::prefetch, shares::Shares};
 
 /// Most tokens that a task carries through all of its row blocks: their sums and a chunk of their activations stay in
 /// the second cache.
 const TOKENS_AT_ONCE: usize = 512;
 
-/// Tasks for each thread: so many that a thread which is held up is not waited for long.
-const TASKS_PER_THREAD: usize = 8;
+/// Tasks for each thread when weights are shared by tiles: so many that a thread which is held up is not waited for long.
+const SHARED_TASKS: usize = 8;
 
-/// Most row blocks in a task: with more, the sums leave the cache and the last tasks end far apart.
-const MAX_BLOCKS_PER_TASK: usize = 16;
+/// Most row blocks in such a task: with more, the sums leave the cache and the last tasks end far apart.
+const SHARED_BLOCKS: usize = 16;
+
+/// Most row blocks in a task when weights are streamed: there are no sums to speak of.
+const STREAMED_BLOCKS: usize = 64;
 
 /// Activations that are worth waking other threads for.
 const PARALLEL_ACTIVATIONS: usize = 1 << 15;
@@ -135,13 +138,21 @@ pub(super) fn linear(
         laid_out,
         ..product
     };
+    let threads = pool.threads();
     let blocks = layout.row_blocks();
-    let blocks_per_task = (blocks / (pool.threads() * TASKS_PER_THREAD))
-        .clamp(1, MAX_BLOCKS_PER_TASK)
-        .next_multiple_of(kernels.blocks);
-    pool.for_each(blocks.div_ceil(blocks_per_task), |task| {
-        let first = task * blocks_per_task;
-        product.run(first..blocks.min(first + blocks_per_task));
+    let (least, most) = if product.is_streamed() {
+        (kernels.blocks, STREAMED_BLOCKS)
+    } else {
+        let of_task = (blocks / (threads * SHARED_TASKS))
+            .clamp(1, SHARED_BLOCKS)
+            .next_multiple_of(kernels.blocks);
+        (of_task, of_task)
+    };
+    let shares = Shares::new(blocks, threads, least, most);
+    pool.for_each(threads.min(blocks.div_ceil(least)), |share| {
+        while let Some(blocks) = shares.take(share) {
+            product.run(blocks);
+        }
     });
     ACTIVATIONS.set(buffer);
 }
@@ -194,7 +205,7 @@ impl Product<'_> {
         for first in (0..self.tokens).step_by(tokens_at_once) {
             let tokens = first..self.tokens.min(first + tokens_at_once);
             let sums = grown(&mut scratch.sums, blocks.len() * tokens.len() * BLOCK_ROWS);
-            if tokens.len() <= self.tile_tokens && !self.takes_wide() {
+            if self.is_streamed() {
                 self.stream(&blocks, &tokens, sums);
             } else {
                 self.share(&blocks, &tokens, &mut scratch.codes, sums);
@@ -202,6 +213,11 @@ impl Product<'_> {
             self.finish(&blocks, &tokens, sums, &mut scratch.rows);
         }
         SCRATCH.set(scratch);
+    }
+
+    /// True when the tokens are one tile, so that each weight is used once: as it arrives from memory.
+    fn is_streamed(&self) -> bool {
+        self.tokens <= self.tile_tokens && !self.takes_wide()
     }
 
     /// True when the kernel takes no codes as packed.

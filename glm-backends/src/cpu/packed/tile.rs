@@ -7,7 +7,11 @@ use glm_quant::{BLOCK_ROWS, Bits, GroupSize};
 use half::f16;
 
 use super::{Activations, activation::TokenTile, scalar};
-use crate::cpu::{CpuLevel, chunks::Parts};
+use crate::cpu::{
+    CpuLevel,
+    chunks::Parts,
+    prefetch::{DISTANCE, prefetch},
+};
 
 /// Columns that share an activation scale when weight groups are not smaller, and columns whose products are summed
 /// before they are added to the total.
@@ -65,6 +69,18 @@ impl Tile<'_> {
     /// True when each group has its own weight scale.
     pub(super) fn is_grouped(&self) -> bool {
         self.group != GroupSize::Row
+    }
+
+    /// Words from the one at `word` of a row block to the one to ask memory for meanwhile: at the end of the blocks of this
+    /// tile, one of the blocks behind them.
+    #[inline(always)]
+    pub(super) fn words_ahead(&self, word: usize) -> usize {
+        let distance = DISTANCE / size_of::<u32>();
+        if word + distance < self.code_stride {
+            distance
+        } else {
+            distance + (self.blocks - 1) * self.code_stride
+        }
     }
 
     /// The check that the pointers of the kernels rely on: every slice is as long as the counts say.
@@ -245,22 +261,4 @@ fn write_lanes(
     for (lane, out) in out.iter_mut().enumerate().take(BLOCK_ROWS) {
         *out = sums[lane] * scales[lane] + bias[lane];
     }
-}
-
-/// Asks for the cache line at an address, which need not be valid.
-#[inline(always)]
-pub(super) fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: SSE is part of x86-64, and prefetching may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: prefetching may name any address and changes nothing that the program sees.
-    unsafe {
-        std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = at;
 }
