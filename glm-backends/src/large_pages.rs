@@ -12,6 +12,9 @@ use memmap2::MmapMut;
 /// Less than this is not worth a map of its own: the size of a large page on x86-64 and, as a rule, on ARM.
 const LARGE_PAGE: usize = 2 << 20;
 
+/// Where each of several pieces begins: at a multiple of a cache line.
+const LINE: usize = 64;
+
 /// Bytes of this process, in large pages where the system has them (Linux, unless they are switched off), else in
 /// ordinary ones.
 #[derive(Debug)]
@@ -30,18 +33,33 @@ impl LargePages {
         Ok(Self(map))
     }
 
-    /// The same data in large pages, if they are enough to fill one and the system has room for them; else as it is.
-    pub(crate) fn move_to(data: TensorData) -> TensorData {
-        let bytes = data.as_bytes();
-        if bytes.len() < LARGE_PAGE {
+    /// The same data, all of it together in large pages, if it is enough to fill one and the system has room; else as it
+    /// is.
+    pub(crate) fn move_to<const N: usize>(data: [TensorData; N]) -> [TensorData; N] {
+        let mut len = 0_usize;
+        let ranges = data.each_ref().map(|data| {
+            let start = len.next_multiple_of(LINE);
+            len = start + data.as_bytes().len();
+            start..len
+        });
+        if len < LARGE_PAGE {
             return data;
         }
-        let Ok(mut pages) = Self::zeroed(bytes.len()) else {
+        let Ok(mut pages) = Self::zeroed(len) else {
             return data;
         };
-        pages.copy_from_slice(bytes);
-        let bytes = Bytes::from_shared(bytes::Bytes::from_owner(pages), AllocationProperty::Other);
-        TensorData::from_bytes(bytes, data.shape(), data.dtype())
+        for (data, range) in data.iter().zip(&ranges) {
+            pages[range.clone()].copy_from_slice(data.as_bytes());
+        }
+        let pages = bytes::Bytes::from_owner(pages);
+        let mut ranges = ranges.into_iter();
+        data.map(|data| {
+            let bytes = ranges
+                .next()
+                .map_or_else(bytes::Bytes::new, |range| pages.slice(range));
+            let bytes = Bytes::from_shared(bytes, AllocationProperty::Other);
+            TensorData::from_bytes(bytes, data.shape(), data.dtype())
+        })
     }
 }
 
@@ -74,16 +92,27 @@ mod tests {
     #[test]
     fn data_is_the_same_wherever_it_lies_and_tensors_take_it_in_place() {
         let page = LARGE_PAGE / size_of::<f32>();
-        for len in [3, page - 1, page, 3 * page + 5] {
-            let values: Vec<f32> = (0..len).map(|index| index as f32).collect();
-            let data = TensorData::new(values.clone(), [len]);
-            let before = data.as_bytes().as_ptr();
+        for lens in [
+            [3, 0],
+            [page - 16, 15],
+            [page, 0],
+            [3 * page + 5, 70],
+            [0, page],
+        ] {
+            let values = lens.map(|len| (0..len).map(|index| index as f32).collect::<Vec<_>>());
+            let data = values.clone().map(|values| {
+                let len = values.len();
+                TensorData::new(values, [len])
+            });
+            let before = data.each_ref().map(|data| data.as_bytes().as_ptr());
             let moved = LargePages::move_to(data);
-            let place = moved.as_bytes().as_ptr();
-            assert_eq!(place != before, len >= page);
-            let tensor = FlexTensor::from_data(moved);
-            assert_eq!(tensor.storage::<f32>().as_ptr().cast(), place, "copied");
-            assert_eq!(tensor.storage::<f32>(), values);
+            let places = moved.each_ref().map(|data| data.as_bytes().as_ptr());
+            assert_eq!(places != before, lens[0] + lens[1] >= page);
+            for ((data, place), values) in moved.into_iter().zip(places).zip(values) {
+                let tensor = FlexTensor::from_data(data);
+                assert_eq!(tensor.storage::<f32>(), values);
+                assert_eq!(tensor.storage::<f32>().as_ptr().cast(), place, "copied");
+            }
         }
     }
 }

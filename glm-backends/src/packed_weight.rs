@@ -55,11 +55,14 @@ impl PackedWeight {
     pub fn from_matrix(matrix: PackedMatrix, device: &Device) -> Self {
         let layout = *matrix.layout();
         let (codes, scales) = matrix.into_parts();
-        let mut codes = TensorData::new(codes, codes_shape(&layout));
+        let mut data = [
+            TensorData::new(codes, codes_shape(&layout)),
+            TensorData::new(scales, scales_shape(&layout)),
+        ];
         if has_own_kernels(device) {
-            codes = LargePages::move_to(codes);
+            data = LargePages::move_to(data);
         }
-        let scales = TensorData::new(scales, scales_shape(&layout));
+        let [codes, scales] = data;
         Self::from_data(layout, codes, scales, device)
     }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use glm_core::{
-    CpuLevel, GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage,
-    config::ModelConfig, hub::Hub, load_tokenizer, set_cpu_threads,
+    GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage, config::ModelConfig,
+    hub::Hub, load_tokenizer, set_cpu_threads,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -26,7 +26,6 @@ pub(crate) fn load(
     if let Some(threads) = arguments.threads {
         set_cpu_threads(threads).map_err(glm_core::Error::from)?;
     }
-    CpuLevel::check_variable().map_err(glm_core::Error::from)?;
     let device = arguments.device.open().map_err(glm_core::Error::from)?;
     let mut options = LoadOptions::default()
         .device(device)

@@ -85,6 +85,18 @@ fn one_when_a_check_fails() {
     assert!(text.contains("tokens are left, expected 1000"), "{text}");
 }
 
+/// Or it would compare what another level computes.
+#[test]
+fn two_when_the_cpu_level_is_none() {
+    let output = Command::new(env!("CARGO_BIN_EXE_parity"))
+        .arg(golden("chatglm-6b-tiny-int8"))
+        .env("GLM_CPU_LEVEL", "mmx")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("`mmx`"), "{}", stderr(&output));
+}
+
 #[test]
 fn two_and_a_sentence_when_a_folder_cannot_be_compared() {
     let visualglm = r#"{"model_type": "chatglm", "eva_config": {}}"#;

@@ -60,14 +60,16 @@ impl<'a> CacheSlice<'a> {
         }
     }
 
-    /// Asks for some of the rows, which will be read soon: the first of them, when they are many.
+    /// Asks for the first of the rows from `row` on, and for the first of those that are read in turn with them, `apart`
+    /// rows behind.
     #[inline(always)]
-    pub(super) fn prefetch(self, rows: Range<usize>, head_dim: usize) {
-        let values = rows.start * head_dim..rows.end * head_dim;
-        match self {
-            Self::F32(all) => prefetch_start(&all[values]),
-            Self::F16(all) => prefetch_start(&all[values]),
-            Self::Int8 { codes, .. } => prefetch_start(&codes[values]),
+    pub(super) fn prefetch(self, row: usize, apart: usize, head_dim: usize) {
+        for row in [row, row + apart] {
+            match self {
+                Self::F32(all) => prefetch_start(all, row * head_dim),
+                Self::F16(all) => prefetch_start(all, row * head_dim),
+                Self::Int8 { codes, .. } => prefetch_start(codes, row * head_dim),
+            }
         }
     }
 

@@ -90,7 +90,7 @@ impl CpuLevel {
     /// The level in use: the best of this CPU, or the one that the variable `GLM_CPU_LEVEL` names. Decided at the first
     /// call.
     ///
-    /// A variable that cannot be followed is ignored here; programs call [`CpuLevel::check_variable`] when they start.
+    /// A variable that cannot be followed is ignored here; who loads a model calls [`CpuLevel::check_variable`] before.
     #[must_use]
     pub fn active() -> Self {
         static ACTIVE: OnceLock<CpuLevel> = OnceLock::new();

@@ -15,10 +15,10 @@ pub(super) fn prefetch_behind<T>(values: &[T]) {
     prefetch_lines(start, size_of_val(values));
 }
 
-/// Asks for the first [`DISTANCE`] bytes of `values`.
+/// Asks for [`DISTANCE`] bytes from element `first` on, which need not exist.
 #[inline(always)]
-pub(super) fn prefetch_start<T>(values: &[T]) {
-    prefetch_lines(values.as_ptr().cast(), size_of_val(values).min(DISTANCE));
+pub(super) fn prefetch_start<T>(values: &[T], first: usize) {
+    prefetch_lines(values.as_ptr().wrapping_add(first).cast(), DISTANCE);
 }
 
 #[inline(always)]

@@ -28,6 +28,7 @@ mod weight;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use glm_backends::cpu::CpuLevel;
 
 use crate::{config::ModelConfig, error::Result, model::Model};
 
@@ -165,8 +166,10 @@ impl<'a> LoadOptions<'a> {
     /// Every way in which the folder or file can be wrong is a variant of [`Error`](crate::Error) that names it, and
     /// the tensor where there is one; [`Error::AlreadyQuantized`](crate::Error::AlreadyQuantized) when it holds codes of
     /// another precision; [`Error::OutOfMemory`](crate::Error::OutOfMemory) when the weights would not fit;
-    /// [`Error::StorageFull`](crate::Error::StorageFull) when the cache has no room.
+    /// [`Error::StorageFull`](crate::Error::StorageFull) when the cache has no room;
+    /// [`Error::CpuLevel`](crate::Error::CpuLevel) when the variable `GLM_CPU_LEVEL` cannot be followed.
     pub fn load(self, path: impl AsRef<Path>) -> Result<Model> {
+        CpuLevel::check_variable()?;
         let path = path.as_ref();
         if is_prepacked(path) {
             let file = PrepackedFile::open(path)?;
@@ -203,6 +206,7 @@ impl<'a> LoadOptions<'a> {
         config: &[u8],
         safetensors: &'static [u8],
     ) -> Result<Model> {
+        CpuLevel::check_variable()?;
         let config = ModelConfig::from_json(Path::new(name).join("config.json"), config)?;
         let stored = Forms::of_config(&config);
         let forms = self.forms(Path::new(name), stored)?;

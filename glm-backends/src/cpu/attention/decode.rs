@@ -9,14 +9,16 @@ use std::{cell::RefCell, ops::Range};
 
 use half::f16;
 
-use super::{Call, PIECE, Total, divide, tile, weighted_sum::weigh};
+use super::{Call, HALF, PIECE, Total, divide, tile, weighted_sum::weigh};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element},
-    chunks::for_each_chunk,
+    chunks::{Parts, for_each_chunk},
     exp::exp,
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
+    pool,
     prefetch::prefetch_behind,
+    shares::Shares,
 };
 
 thread_local! {
@@ -26,7 +28,7 @@ thread_local! {
 }
 
 pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
-    let heads = call.layout.heads;
+    let (heads, head_dim) = (call.layout.heads, call.layout.head_dim);
     let pieces = call.step.total().div_ceil(PIECE);
     // Per key head and piece: the queries of its heads, head by head.
     let queries = heads / call.layout.kv_heads * call.step.seq;
@@ -37,20 +39,40 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
             partials.resize(len, 0.0);
         }
         let partials = &mut partials[..len];
-        for_each_chunk(partials, task_len, |task, partials| {
+        let tasks = len / task_len;
+        let place = |task: usize| {
             let batch = task / pieces / call.layout.kv_heads;
             let start = call.spans[batch].first + task % pieces * PIECE;
+            (batch, task / pieces % call.layout.kv_heads, start)
+        };
+        let parts = Parts::new(partials);
+        let run = |task: usize| {
+            // The next keys come while these are used, so that memory has no pause between two pieces.
+            if task + 1 < tasks {
+                let (batch, kv_head, start) = place(task + 1);
+                call.keys
+                    .prefetch(call.row(batch, kv_head, start), HALF, head_dim);
+            }
+            let (batch, kv_head, start) = place(task);
             SCRATCH.with_borrow_mut(|scratch| {
                 let piece = Piece {
                     call,
                     batch,
-                    kv_head: task / pieces % call.layout.kv_heads,
+                    kv_head,
                     keys: start..start + PIECE,
                     scratch,
-                    partials,
+                    // SAFETY: each task is taken once, and the parts of different tasks do not overlap.
+                    partials: unsafe { parts.part(task * task_len..(task + 1) * task_len) },
                 };
                 run_at(level, piece);
             });
+        };
+        let threads = pool::threads().min(tasks);
+        let shares = Shares::new(tasks, threads, 1, tasks);
+        pool::for_each(threads, |share| {
+            while let Some(tasks) = shares.take(share) {
+                tasks.for_each(run);
+            }
         });
         let partials = &*partials;
         for_each_chunk(out, heads * call.layout.head_dim, |token, out| {
@@ -203,7 +225,7 @@ impl SomeQueries<'_> {
             }
         }
         // The values come while the exponentials are computed.
-        call.values.prefetch(row..row + longest, head_dim);
+        call.values.prefetch(row, HALF, head_dim);
         let partial_len = partial_len(call);
         for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {
             let scores = &mut scores[query][..lens[query]];
