@@ -7,7 +7,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 use super::{
     chunks::Parts,
     lanes::{LANES, Lanes},
-    prefetch::prefetch_start,
+    prefetch::{Ahead, prefetch_start},
 };
 
 /// The keys or the values of one layer: `[batch, kv_heads, capacity, head_dim]`.
@@ -71,6 +71,22 @@ impl<'a> CacheSlice<'a> {
                 Self::Int8 { codes, .. } => prefetch_start(codes, row * head_dim),
             }
         }
+    }
+
+    /// Some rows, which need not exist, to be asked for in `times` parts.
+    #[inline(always)]
+    pub(super) fn ahead(self, rows: Range<usize>, head_dim: usize, times: usize) -> Ahead {
+        let (start, size) = match self {
+            Self::F32(all) => (all.as_ptr().cast::<u8>(), size_of::<f32>()),
+            Self::F16(all) => (all.as_ptr().cast(), size_of::<f16>()),
+            Self::Int8 { codes, .. } => (codes.as_ptr().cast(), 1),
+        };
+        let row_bytes = head_dim * size;
+        Ahead::new(
+            start.wrapping_add(rows.start * row_bytes),
+            rows.len() * row_bytes,
+            times,
+        )
     }
 
     /// The scale of each row, where there are any.

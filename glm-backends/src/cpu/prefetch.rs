@@ -8,10 +8,10 @@ pub(super) const DISTANCE: usize = 3 << 10;
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-/// Asks for as many bytes as `values` has, [`DISTANCE`] behind its start.
+/// Asks for as many bytes as `values` has, `distance` bytes behind its start.
 #[inline(always)]
-pub(super) fn prefetch_behind<T>(values: &[T]) {
-    let start = values.as_ptr().cast::<u8>().wrapping_add(DISTANCE);
+pub(super) fn prefetch_behind<T>(values: &[T], distance: usize) {
+    let start = values.as_ptr().cast::<u8>().wrapping_add(distance);
     prefetch_lines(start, size_of_val(values));
 }
 
@@ -19,6 +19,46 @@ pub(super) fn prefetch_behind<T>(values: &[T]) {
 #[inline(always)]
 pub(super) fn prefetch_start<T>(values: &[T], first: usize) {
     prefetch_lines(values.as_ptr().wrapping_add(first).cast(), DISTANCE);
+}
+
+/// Bytes to be asked for little by little while something else is computed: a core that asks for many at once does nothing
+/// else until most of them have come.
+pub(super) struct Ahead {
+    next: *const u8,
+    /// Lines.
+    left: usize,
+    at_once: usize,
+}
+
+impl Ahead {
+    /// Nothing to ask for.
+    pub(super) const NOTHING: Self = Self {
+        next: std::ptr::null(),
+        left: 0,
+        at_once: 0,
+    };
+
+    /// `bytes` bytes from an address on, which need not be valid, in `times` parts.
+    #[inline(always)]
+    pub(super) fn new(start: *const u8, bytes: usize, times: usize) -> Self {
+        let left = bytes.div_ceil(LINE);
+        Self {
+            next: start,
+            left,
+            at_once: left.div_ceil(times),
+        }
+    }
+
+    /// Asks for the next part.
+    #[inline(always)]
+    pub(super) fn ask(&mut self) {
+        let lines = self.at_once.min(self.left);
+        for _ in 0..lines {
+            prefetch(self.next);
+            self.next = self.next.wrapping_add(LINE);
+        }
+        self.left -= lines;
+    }
 }
 
 #[inline(always)]

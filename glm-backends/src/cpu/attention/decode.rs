@@ -17,7 +17,7 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool,
-    prefetch::prefetch_behind,
+    prefetch::{DISTANCE, prefetch_behind},
     shares::Shares,
 };
 
@@ -335,7 +335,7 @@ fn dots_of_group<L: Lanes, E: Element, const Q: usize>(
     key: usize,
     scores: &mut [[f32; PIECE]; Q],
 ) {
-    prefetch_behind(group);
+    prefetch_behind(group, DISTANCE);
     let sums = products::<L, E, Q, TOGETHER>(lanes, queries, group, head_dim);
     for query in 0..Q {
         scores[query][key..key + TOGETHER].copy_from_slice(&lanes.sum_each(sums[query]));

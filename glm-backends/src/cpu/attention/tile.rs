@@ -16,7 +16,7 @@ use crate::cpu::{
     cache_slice::{CacheSlice, Element},
     exp::exp,
     lanes::{LANES, Lanes},
-    prefetch::prefetch_behind,
+    prefetch::{Ahead, DISTANCE, prefetch_behind},
 };
 
 mod products;
@@ -25,6 +25,12 @@ use products::{score_tiles, value_tile};
 
 /// Keys in a block: in f32 they stay in the fastest cache.
 const BLOCK: usize = 32;
+
+/// Steps in which a block of keys is scored where registers are many: tiles of 8 keys, 8 parts of the dims.
+const SCORE_STEPS: usize = BLOCK / 8 * 8;
+
+/// Values that are weighted in a step.
+const VALUE_STEP: usize = 4;
 
 /// Dims of a tile of the second product, at most.
 const DIMS: usize = 16;
@@ -121,11 +127,12 @@ impl<const V: usize> Scratch<V> {
             let len = PIECE.min(end - first);
             let [cached_keys, cached_values] =
                 [call.keys, call.values].map(|cache| cache.rows(row..row + len, head_dim));
-            // Several tiles share what is loaded; for a single one, a block is loaded when its turn comes.
+            // Several tiles share what is loaded; for a single one, a block is loaded when its turn comes. While it is
+            // multiplied, the next one is asked for little by little: all at once would keep the core waiting.
             let is_shared = tiles.len() > 1;
             if is_shared {
-                load(lanes, cached_keys, 0..len, head_dim, 0, keys);
-                load(lanes, cached_values, 0..len, head_dim, 0, values);
+                load::<L, true>(lanes, cached_keys, 0..len, head_dim, 0, keys);
+                load::<L, true>(lanes, cached_values, 0..len, head_dim, 0, values);
             }
             for tile in &mut *tiles {
                 let len = tile.end.saturating_sub(first).min(len);
@@ -133,24 +140,37 @@ impl<const V: usize> Scratch<V> {
                     continue;
                 }
                 for block in blocks(0..len) {
-                    let mut place = block.start;
+                    let (mut place, mut ahead) = (block.start, Ahead::NOTHING);
                     if !is_shared {
                         place = 0;
-                        load(lanes, cached_keys, block.clone(), head_dim, place, keys);
+                        load::<L, false>(lanes, cached_keys, block.clone(), head_dim, 0, keys);
+                        let (next, row) = match block.end < len {
+                            true => (cached_keys, block.end),
+                            false => (cached_values, 0),
+                        };
+                        ahead = next.ahead(row..row + BLOCK, head_dim, SCORE_STEPS);
                     }
-                    tile.score(lanes, keys, place, &mut scores[block]);
+                    tile.score(lanes, keys, place, &mut scores[block], &mut ahead);
                 }
                 let scores = &mut scores[..len];
                 let of_piece = tile.weights(lanes, first, cached_keys, cached_values, scores);
                 for half in 0..2 {
                     tile.sums_of_halves[half].fill(Queries::ZEROS);
                     for block in blocks(half * HALF..len.min((half + 1) * HALF)) {
-                        let mut place = block.start;
+                        let (mut place, mut ahead) = (block.start, Ahead::NOTHING);
                         if !is_shared {
                             place = 0;
-                            load(lanes, cached_values, block.clone(), head_dim, place, values);
+                            let rows = block.clone();
+                            load::<L, false>(lanes, cached_values, rows, head_dim, 0, values);
+                            // Behind the last values, the keys of the next piece.
+                            let (next, row) = match block.end < len {
+                                true => (cached_values, block.end),
+                                false => (cached_keys, len),
+                            };
+                            let steps = BLOCK / VALUE_STEP * head_dim.div_ceil(DIMS);
+                            ahead = next.ahead(row..row + BLOCK, head_dim, steps);
                         }
-                        tile.add_weighted(lanes, values, place, &scores[block], half);
+                        tile.add_weighted(lanes, values, place, &scores[block], half, &mut ahead);
                     }
                 }
                 tile.join(lanes, of_piece);
@@ -177,9 +197,9 @@ fn blocks(keys: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         .map(move |first| first..end.min(first + BLOCK))
 }
 
-/// Copies some rows of `cache` in f32 into strips, the first to place `place`.
+/// Copies some rows of `cache` in f32 into strips, the first to place `place`; with `AHEAD` it asks for those behind them.
 #[inline(always)]
-fn load<L: Lanes>(
+fn load<L: Lanes, const AHEAD: bool>(
     lanes: L,
     cache: CacheSlice<'_>,
     rows: Range<usize>,
@@ -189,16 +209,20 @@ fn load<L: Lanes>(
 ) {
     let values = rows.start * head_dim..rows.end * head_dim;
     match cache {
-        CacheSlice::F32(rows) => load_values(lanes, &rows[values], head_dim, place, out),
-        CacheSlice::F16(rows) => load_values(lanes, &rows[values], head_dim, place, out),
+        CacheSlice::F32(rows) => {
+            load_values::<L, _, AHEAD>(lanes, &rows[values], head_dim, place, out)
+        }
+        CacheSlice::F16(rows) => {
+            load_values::<L, _, AHEAD>(lanes, &rows[values], head_dim, place, out)
+        }
         CacheSlice::Int8 { codes, .. } => {
-            load_values(lanes, &codes[values], head_dim, place, out);
+            load_values::<L, _, AHEAD>(lanes, &codes[values], head_dim, place, out);
         }
     }
 }
 
 #[inline(always)]
-fn load_values<L: Lanes, E: Element>(
+fn load_values<L: Lanes, E: Element, const AHEAD: bool>(
     lanes: L,
     rows: &[E],
     head_dim: usize,
@@ -207,13 +231,13 @@ fn load_values<L: Lanes, E: Element>(
 ) {
     // Loops of a known length for the heads of the published models.
     match head_dim {
-        128 => load_rows(lanes, rows, 128, place, out),
-        _ => load_rows(lanes, rows, head_dim, place, out),
+        128 => load_rows::<L, E, AHEAD>(lanes, rows, 128, place, out),
+        _ => load_rows::<L, E, AHEAD>(lanes, rows, head_dim, place, out),
     }
 }
 
 #[inline(always)]
-fn load_rows<L: Lanes, E: Element>(
+fn load_rows<L: Lanes, E: Element, const AHEAD: bool>(
     lanes: L,
     rows: &[E],
     head_dim: usize,
@@ -221,7 +245,9 @@ fn load_rows<L: Lanes, E: Element>(
     out: &mut [Strip],
 ) {
     for (key, row) in (place..).zip(rows.chunks_exact(head_dim)) {
-        prefetch_behind(row);
+        if AHEAD {
+            prefetch_behind(row, DISTANCE);
+        }
         for (index, row) in row.chunks(STRIP).enumerate() {
             let (out, _) = out[index * PIECE + key].as_chunks_mut::<LANES>();
             for (row, out) in row.chunks(LANES).zip(out) {
@@ -306,15 +332,22 @@ impl<const V: usize> QueryTile<V> {
 
     /// The scores of a block of keys, which lie in `keys` from `place` on.
     #[inline(always)]
-    fn score<L: Lanes>(&self, lanes: L, keys: &[Strip], place: usize, scores: &mut [Queries<V>]) {
+    fn score<L: Lanes>(
+        &self,
+        lanes: L,
+        keys: &[Strip],
+        place: usize,
+        scores: &mut [Queries<V>],
+        ahead: &mut Ahead,
+    ) {
         let query = &self.query;
         // In registers: sixteen sums of vectors, or four of twice as many.
         if !L::MANY_REGISTERS {
-            score_tiles::<L, V, 1, 4, 1>(lanes, keys, place, query, scores);
+            score_tiles::<L, V, 1, 4, 1>(lanes, keys, place, query, scores, ahead);
         } else if V == 1 {
-            score_tiles::<L, V, 1, 8, 2>(lanes, keys, place, query, scores);
+            score_tiles::<L, V, 1, 8, 2>(lanes, keys, place, query, scores, ahead);
         } else {
-            score_tiles::<L, V, 2, 4, 2>(lanes, keys, place, query, scores);
+            score_tiles::<L, V, 2, 4, 2>(lanes, keys, place, query, scores, ahead);
         }
     }
 
@@ -346,6 +379,7 @@ impl<const V: usize> QueryTile<V> {
         place: usize,
         weights: &[Queries<V>],
         half: usize,
+        ahead: &mut Ahead,
     ) {
         let sums = self.sums_of_halves[half].chunks_exact_mut(DIMS);
         for (index, sums) in sums.enumerate() {
@@ -355,15 +389,15 @@ impl<const V: usize> QueryTile<V> {
                 for (part, sums) in sums.chunks_exact_mut(4).enumerate() {
                     for vector in 0..V {
                         let dim = dim + 4 * part;
-                        value_tile::<L, V, 1, 4>(lanes, values, dim, weights, vector, sums);
+                        value_tile::<L, V, 1, 4>(lanes, values, dim, weights, vector, sums, ahead);
                     }
                 }
             } else if V == 1 {
-                value_tile::<L, V, 1, 16>(lanes, values, dim, weights, 0, sums);
+                value_tile::<L, V, 1, 16>(lanes, values, dim, weights, 0, sums, ahead);
             } else {
                 for (part, sums) in sums.chunks_exact_mut(8).enumerate() {
                     let dim = dim + 8 * part;
-                    value_tile::<L, V, 2, 8>(lanes, values, dim, weights, 0, sums);
+                    value_tile::<L, V, 2, 8>(lanes, values, dim, weights, 0, sums, ahead);
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::{HALF, PIECE};
 use crate::cpu::{
     cache_slice::Element,
     lanes::{LANES, Lanes},
-    prefetch::prefetch_behind,
+    prefetch::{DISTANCE, prefetch_behind},
 };
 
 /// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
@@ -98,8 +98,8 @@ fn add_two_places<'a, L: Lanes, E: Element + 'a>(
     let (front_weights, back_weights) = weights.split_at(HALF);
     for ((pair, front_weight), back_weight) in pairs.zip(front_weights).zip(back_weights) {
         let (front_weight, back_weight) = (lanes.splat(*front_weight), lanes.splat(*back_weight));
-        prefetch_behind(pair.0);
-        prefetch_behind(pair.1);
+        prefetch_behind(pair.0, DISTANCE);
+        prefetch_behind(pair.1, DISTANCE);
         let (front_row, back_row) = (pair.0.as_chunks().0, pair.1.as_chunks().0);
         for vector in 0..VECTORS {
             let values = E::load(lanes, &front_row[vector]);
@@ -137,7 +137,7 @@ fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
         .each_ref()
         .map(|weights| &weights[first_key..][..rows.len() / head_dim]);
     for (key, row) in rows.chunks_exact(head_dim).enumerate() {
-        prefetch_behind(row);
+        prefetch_behind(row, DISTANCE);
         let values = row[column..][..V * LANES].as_chunks().0;
         for vector in 0..V {
             let values = E::load(lanes, &values[vector]);

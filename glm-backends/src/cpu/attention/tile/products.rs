@@ -1,7 +1,10 @@
 //! The two products of a tile, in registers.
 
-use super::{PIECE, Queries, STRIP, Strip};
-use crate::cpu::lanes::{LANES, Lanes};
+use super::{PIECE, Queries, STRIP, Strip, VALUE_STEP};
+use crate::cpu::{
+    lanes::{LANES, Lanes},
+    prefetch::Ahead,
+};
 
 /// How often 16 lanes are folded to become one.
 const FOLDS: usize = LANES.ilog2() as usize;
@@ -25,6 +28,7 @@ pub(super) fn score_tiles<
     place: usize,
     query: &[Queries<V>],
     scores: &mut [Queries<V>],
+    ahead: &mut Ahead,
 ) {
     for (part, scores) in scores.chunks_mut(R).enumerate() {
         let tile = place / R + part;
@@ -33,6 +37,7 @@ pub(super) fn score_tiles<
             let mut waiting = [[[lanes.splat(0.0); W]; R]; FOLDS];
             let mut sum = waiting[0];
             for (index, classes) in FOLDED.as_chunks::<C>().0.iter().enumerate() {
+                ahead.ask();
                 let mut sums = [[[lanes.splat(0.0); W]; R]; C];
                 for (keys, query) in keys.chunks_exact(PIECE).zip(query.as_chunks::<STRIP>().0) {
                     let keys = &keys.as_chunks::<R>().0[tile];
@@ -100,6 +105,7 @@ pub(super) fn value_tile<L: Lanes, const V: usize, const W: usize, const R: usiz
     weights: &[Queries<V>],
     first_vector: usize,
     out: &mut [Queries<V>],
+    ahead: &mut Ahead,
 ) {
     let mut sums = [[lanes.splat(0.0); W]; R];
     for row in 0..R {
@@ -107,7 +113,10 @@ pub(super) fn value_tile<L: Lanes, const V: usize, const W: usize, const R: usiz
             sums[row][vector] = lanes.load(&out[row].0[first_vector + vector]);
         }
     }
-    for (values, weights) in values.iter().zip(weights) {
+    for (index, (values, weights)) in values.iter().zip(weights).enumerate() {
+        if index % VALUE_STEP == 0 {
+            ahead.ask();
+        }
         let values = &values.as_chunks::<R>().0[first_dim / R];
         let mut queries = [lanes.splat(0.0); W];
         for vector in 0..W {
