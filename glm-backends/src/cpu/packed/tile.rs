@@ -7,11 +7,7 @@ use glm_quant::{BLOCK_ROWS, Bits, GroupSize};
 use half::f16;
 
 use super::{Activations, activation::TokenTile, scalar};
-use crate::cpu::{
-    CpuLevel,
-    chunks::Parts,
-    prefetch::{DISTANCE, prefetch},
-};
+use crate::cpu::{CpuLevel, chunks::Parts, prefetch::prefetch};
 
 /// Columns that share an activation scale when weight groups are not smaller, and columns whose products are summed
 /// before they are added to the total.
@@ -73,9 +69,10 @@ impl Tile<'_> {
 
     /// Words from the one at `word` of a row block to the one to ask memory for meanwhile: at the end of the blocks of this
     /// tile, one of the blocks behind them.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn words_ahead(&self, word: usize) -> usize {
-        let distance = DISTANCE / size_of::<u32>();
+        let distance = crate::cpu::prefetch::DISTANCE / size_of::<u32>();
         if word + distance < self.code_stride {
             distance
         } else {
