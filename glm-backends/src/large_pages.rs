@@ -9,11 +9,10 @@ use std::{
 use burn::tensor::{AllocationProperty, Bytes, TensorData};
 use memmap2::MmapMut;
 
+use crate::cpu::LINE;
+
 /// Less than this is not worth a map of its own: the size of a large page on x86-64 and, as a rule, on ARM.
 const LARGE_PAGE: usize = 2 << 20;
-
-/// Where each of several pieces begins: at a multiple of a cache line.
-const LINE: usize = 64;
 
 /// Bytes of this process, in large pages where the system has them (Linux, unless they are switched off), else in
 /// ordinary ones.
@@ -38,7 +37,7 @@ impl LargePages {
     pub(crate) fn move_to<const N: usize>(data: [TensorData; N]) -> [TensorData; N] {
         let mut len = 0_usize;
         let ranges = data.each_ref().map(|data| {
-            let start = len.next_multiple_of(LINE);
+            let start = len.next_multiple_of(LINE); // Of the cache.
             len = start + data.as_bytes().len();
             start..len
         });

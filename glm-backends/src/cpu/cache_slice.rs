@@ -46,6 +46,19 @@ pub enum CacheSliceMut<'a> {
     },
 }
 
+/// An expression with the elements of a [`CacheSlice`], of whichever type they are; INT8 codes without their scales.
+macro_rules! with_elements {
+    ($cache:expr, |$all:ident| $expression:expr) => {
+        match $cache {
+            CacheSlice::F32($all) => $expression,
+            CacheSlice::F16($all) => $expression,
+            CacheSlice::Int8 { codes: $all, .. } => $expression,
+        }
+    };
+}
+
+pub(super) use with_elements;
+
 impl<'a> CacheSlice<'a> {
     /// Some of the rows.
     pub(super) fn rows(self, rows: Range<usize>, head_dim: usize) -> Self {
@@ -65,28 +78,21 @@ impl<'a> CacheSlice<'a> {
     #[inline(always)]
     pub(super) fn prefetch(self, row: usize, apart: usize, head_dim: usize) {
         for row in [row, row + apart] {
-            match self {
-                Self::F32(all) => prefetch_start(all, row * head_dim),
-                Self::F16(all) => prefetch_start(all, row * head_dim),
-                Self::Int8 { codes, .. } => prefetch_start(codes, row * head_dim),
-            }
+            with_elements!(self, |all| prefetch_start(all, row * head_dim));
         }
     }
 
     /// Some rows, which need not exist, to be asked for in `times` parts.
     #[inline(always)]
     pub(super) fn ahead(self, rows: Range<usize>, head_dim: usize, times: usize) -> Ahead {
-        let (start, size) = match self {
-            Self::F32(all) => (all.as_ptr().cast::<u8>(), size_of::<f32>()),
-            Self::F16(all) => (all.as_ptr().cast(), size_of::<f16>()),
-            Self::Int8 { codes, .. } => (codes.as_ptr().cast(), 1),
-        };
-        let row_bytes = head_dim * size;
-        Ahead::new(
-            start.wrapping_add(rows.start * row_bytes),
-            rows.len() * row_bytes,
-            times,
-        )
+        with_elements!(self, |all| {
+            let row_bytes = head_dim * size_of_val(&all[..all.len().min(1)]);
+            let start = all
+                .as_ptr()
+                .cast::<u8>()
+                .wrapping_add(rows.start * row_bytes);
+            Ahead::new(start, rows.len() * row_bytes, times)
+        })
     }
 
     /// The scale of each row, where there are any.

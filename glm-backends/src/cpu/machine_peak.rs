@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
-    CpuLevel, pool,
+    CpuLevel,
+    pool::{self, Pool},
     prefetch::{DISTANCE, LINE, prefetch},
-    shares::Shares,
+    shares::for_each_part,
 };
 
 /// Bytes that a thread takes at a time.
@@ -77,14 +78,11 @@ pub fn dot_product_peak_at(level: CpuLevel) -> f64 {
 /// All bytes of a buffer, combined by exclusive or.
 fn read_all(level: CpuLevel, buffer: &[u8]) -> u8 {
     let result = AtomicU8::new(0);
-    let threads = pool::threads();
-    let shares = Shares::new(buffer.len().div_ceil(READ_CHUNK), threads, 1, 1);
-    pool::for_each(threads, |share| {
-        while let Some(index) = shares.take(share) {
-            let rest = &buffer[index.start * READ_CHUNK..];
-            let chunk = &rest[..rest.len().min(READ_CHUNK)];
-            result.fetch_xor(read_chunk(level, chunk), Ordering::Relaxed);
-        }
+    let chunks = buffer.len().div_ceil(READ_CHUNK);
+    for_each_part(Pool::global(), chunks, 1, 1, |index| {
+        let rest = &buffer[index.start * READ_CHUNK..];
+        let chunk = &rest[..rest.len().min(READ_CHUNK)];
+        result.fetch_xor(read_chunk(level, chunk), Ordering::Relaxed);
     });
     result.into_inner()
 }

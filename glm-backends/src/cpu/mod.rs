@@ -33,6 +33,8 @@ pub use level::{CpuLevel, LevelError};
 pub use packed::{
     Activations, PackedView, packed_dequantize, packed_linear, packed_linear_at, packed_row,
 };
+#[cfg(feature = "tensor")]
+pub(crate) use prefetch::LINE;
 pub use rotary::{HeadOffsets, QkvLayout, RotaryPairs, Step, rotary_append, rotary_append_at};
 pub use scaled_add::{scaled_add, scaled_add_at};
 pub use swiglu::{swiglu, swiglu_at};

@@ -6,7 +6,7 @@
 pub(super) const DISTANCE: usize = 3 << 10;
 
 /// Bytes of a cache line.
-pub(super) const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// Asks for as many bytes as `values` has, `distance` bytes behind its start.
 #[inline(always)]

@@ -6,8 +6,31 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use super::pool::Pool;
+
+/// Calls `task` with parts of `0..len` until all of it is done, on all threads of `pool`. A part is of at least `least`
+/// indices, unless it is the last, and of at most `most`.
+///
+/// # Panics
+/// As [`Pool::for_each`] does, and if the range is longer than 32 bits can count.
+pub(super) fn for_each_part(
+    pool: &Pool,
+    len: usize,
+    least: usize,
+    most: usize,
+    task: impl Fn(Range<usize>) + Sync,
+) {
+    let threads = pool.threads().min(len.div_ceil(least));
+    let shares = Shares::new(len, threads, least, most);
+    pool.for_each(threads, |share| {
+        while let Some(part) = shares.take(share) {
+            task(part);
+        }
+    });
+}
+
 /// A range in as many shares as there are threads.
-pub(super) struct Shares {
+struct Shares {
     /// What is left of each, as [`pack`] has it.
     left: Vec<AtomicU64>,
     /// Fewest indices that are taken at a time.
@@ -19,10 +42,7 @@ pub(super) struct Shares {
 impl Shares {
     /// `0..len` in `count` shares, of which at least `least` indices are taken at a time and at most `most`. Everything
     /// starts at a multiple of `least`.
-    ///
-    /// # Panics
-    /// If the range is longer than 32 bits can count.
-    pub(super) fn new(len: usize, count: usize, least: usize, most: usize) -> Self {
+    fn new(len: usize, count: usize, least: usize, most: usize) -> Self {
         assert!(u32::try_from(len).is_ok(), "{len} is too long to share");
         let steps = len.div_ceil(least);
         let start = |share: usize| len.min(steps * share / count * least);
@@ -36,7 +56,7 @@ impl Shares {
 
     /// The next indices of a share; when it is used up, the last of another one; `None` when all are. It is half of what
     /// is left, within the limits, so that all threads are done at about the same time.
-    pub(super) fn take(&self, share: usize) -> Option<Range<usize>> {
+    fn take(&self, share: usize) -> Option<Range<usize>> {
         let half = |left: &Range<usize>| {
             let half = (left.len() / 2).clamp(self.least, self.most);
             half / self.least * self.least
@@ -91,21 +111,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cpu::pool::Pool;
 
     proptest! {
         #[test]
         fn every_index_is_taken_once(
-            len in 0_usize..300, count in 1_usize..9, least in 1_usize..20, more in 0_usize..40, threads in 1_usize..5,
+            len in 0_usize..300, least in 1_usize..20, more in 0_usize..40, threads in 1_usize..9,
         ) {
-            let shares = Shares::new(len, count, least, least + more);
             let taken = Mutex::new(Vec::new());
-            Pool::new(threads).for_each(count, |share| {
-                while let Some(range) = shares.take(share) {
-                    assert!(!range.is_empty() && range.len() <= least + more);
-                    assert!(range.start.is_multiple_of(least));
-                    taken.lock().unwrap().extend(range);
-                }
+            for_each_part(&Pool::new(threads), len, least, least + more, |range| {
+                assert!(!range.is_empty() && range.len() <= least + more);
+                assert!(range.start.is_multiple_of(least));
+                taken.lock().unwrap().extend(range);
             });
             let mut taken = taken.into_inner().unwrap();
             taken.sort_unstable();

@@ -11,14 +11,14 @@ use half::f16;
 
 use super::{Call, HALF, PIECE, Total, divide, tile, weighted_sum::weigh};
 use crate::cpu::{
-    cache_slice::{CacheSlice, Element},
+    cache_slice::{CacheSlice, Element, with_elements},
     chunks::{Parts, for_each_chunk},
     exp::exp,
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
-    pool,
+    pool::Pool,
     prefetch::{DISTANCE, prefetch_behind},
-    shares::Shares,
+    shares::for_each_part,
 };
 
 thread_local! {
@@ -47,8 +47,9 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
         };
         let parts = Parts::new(partials);
         let run = |task: usize| {
-            // The next keys come while these are used, so that memory has no pause between two pieces.
-            if task + 1 < tasks {
+            // The next keys come while these are used, so that memory has no pause between two pieces; tiles see to that
+            // themselves.
+            if queries < LANES && task + 1 < tasks {
                 let (batch, kv_head, start) = place(task + 1);
                 call.keys
                     .prefetch(call.row(batch, kv_head, start), HALF, head_dim);
@@ -67,13 +68,7 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
                 run_at(level, piece);
             });
         };
-        let threads = pool::threads().min(tasks);
-        let shares = Shares::new(tasks, threads, 1, tasks);
-        pool::for_each(threads, |share| {
-            while let Some(tasks) = shares.take(share) {
-                tasks.for_each(run);
-            }
-        });
+        for_each_part(Pool::global(), tasks, 1, tasks, |tasks| tasks.for_each(run));
         let partials = &*partials;
         for_each_chunk(out, heads * call.layout.head_dim, |token, out| {
             run_at(
@@ -213,17 +208,9 @@ impl SomeQueries<'_> {
         let row = call.row(self.batch, self.kv_head, start);
         let mut scores = [[0.0; PIECE]; Q];
         let queries = &scratch.queries;
-        match call.keys {
-            CacheSlice::F32(keys) => {
-                dots(lanes, queries, keys, head_dim, row, longest, &mut scores)
-            }
-            CacheSlice::F16(keys) => {
-                dots(lanes, queries, keys, head_dim, row, longest, &mut scores)
-            }
-            CacheSlice::Int8 { codes, .. } => {
-                dots(lanes, queries, codes, head_dim, row, longest, &mut scores);
-            }
-        }
+        with_elements!(call.keys, |keys| {
+            dots(lanes, queries, keys, head_dim, row, longest, &mut scores);
+        });
         // The values come while the exponentials are computed.
         call.values.prefetch(row, HALF, head_dim);
         let partial_len = partial_len(call);
@@ -239,17 +226,9 @@ impl SomeQueries<'_> {
             }
         }
         let sums = &mut scratch.sums[..];
-        match call.values {
-            CacheSlice::F32(values) => {
-                weigh(lanes, &scores, lens, shortest, values, head_dim, row, sums)
-            }
-            CacheSlice::F16(values) => {
-                weigh(lanes, &scores, lens, shortest, values, head_dim, row, sums)
-            }
-            CacheSlice::Int8 { codes, .. } => {
-                weigh(lanes, &scores, lens, shortest, codes, head_dim, row, sums);
-            }
-        }
+        with_elements!(call.values, |values| {
+            weigh(lanes, &scores, lens, shortest, values, head_dim, row, sums);
+        });
         let (front, back) = sums.split_at(Q * head_dim);
         let halves = front
             .chunks_exact(head_dim)

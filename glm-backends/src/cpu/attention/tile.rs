@@ -11,29 +11,30 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::{Call, HALF, PIECE, Total};
+use super::{Call, Factors, HALF, PIECE, Total};
 use crate::cpu::{
-    cache_slice::{CacheSlice, Element},
+    cache_slice::{CacheSlice, Element, with_elements},
     exp::exp,
     lanes::{LANES, Lanes},
-    prefetch::{Ahead, DISTANCE, prefetch_behind},
+    prefetch::Ahead,
 };
 
 mod products;
+mod strips;
 
-use products::{score_tiles, value_tile};
+use products::{scores_of_rows, scores_of_strips, value_steps, value_tiles};
+use strips::{STRIP, Strip, Values, load, make_room};
 
-/// Keys in a block: in f32 they stay in the fastest cache.
+/// Values that are weighted before the sums are stored: as they lie in the cache they stay in the fastest one, with the
+/// next ones.
 const BLOCK: usize = 32;
 
-/// Steps in which a block of keys is scored where registers are many: tiles of 8 keys, 8 parts of the dims.
-const SCORE_STEPS: usize = BLOCK / 8 * 8;
+/// Keys that are multiplied together where registers are many.
+const KEYS: usize = 4;
 
-/// Values that are weighted in a step.
-const VALUE_STEP: usize = 4;
-
-/// Dims of a tile of the second product, at most.
-const DIMS: usize = 16;
+/// Queries whose values are added up together: where registers are many, and where they are few.
+const MANY_QUERIES: usize = 16;
+const SOME_QUERIES: usize = 4;
 
 /// A value for each of `V` vectors of queries, in whole lines of the cache.
 #[derive(Debug, Clone, Copy)]
@@ -49,19 +50,14 @@ impl<const V: usize> Queries<V> {
     }
 }
 
-/// Some dims of a key or a value. Heads are cut into strips and the last one is padded with zeros: so the products read
-/// rows at distances that are known when they are compiled.
-type Strip = [f32; STRIP];
-
-/// Dims of a strip.
-const STRIP: usize = 64;
-
-/// Memory for tiles of `V` vectors of queries, kept from call to call.
+/// Memory that is kept between calls.
 pub(super) struct Scratch<const V: usize> {
-    /// A block of keys or all keys of a piece, in f32 but without the scales of INT8: `[strips, PIECE]`.
+    /// All keys of a piece, in f32 but without the scales of INT8.
     keys: Vec<Strip>,
     /// The values that belong to them.
     values: Vec<Strip>,
+    /// The keys that are multiplied next, where a single tile reads the cache.
+    next_keys: [Vec<Strip>; 2],
     /// `[PIECE]`
     scores: Vec<Queries<V>>,
     /// The queries of a tile, `[V * LANES, head_dim]`: they come from places far apart, which is faster row by row.
@@ -74,6 +70,7 @@ impl<const V: usize> Default for Scratch<V> {
         Self {
             keys: Vec::new(),
             values: Vec::new(),
+            next_keys: [Vec::new(), Vec::new()],
             scores: vec![Queries::ZEROS; PIECE],
             rows: Vec::new(),
             tiles: Vec::new(),
@@ -97,83 +94,46 @@ impl<const V: usize> Scratch<V> {
         count: usize,
         query: impl Fn(usize) -> (usize, usize),
     ) {
-        let Self {
-            keys,
-            values,
-            scores,
-            rows,
-            tiles,
-        } = self;
         let head_dim = call.layout.head_dim;
-        rows.resize(Self::QUERIES * head_dim, 0.0);
+        self.rows.resize(Self::QUERIES * head_dim, 0.0);
         let used = count.div_ceil(Self::QUERIES);
-        tiles.resize_with(tiles.len().max(used), QueryTile::default);
-        let tiles = &mut tiles[..used];
+        self.tiles
+            .resize_with(self.tiles.len().max(used), QueryTile::default);
+        let tiles = &mut self.tiles[..used];
         for (index, tile) in tiles.iter_mut().enumerate() {
             let first = index * Self::QUERIES;
             let numbers = first..count.min(first + Self::QUERIES);
-            tile.start(call, batch, numbers.map(&query), rows);
-        }
-        for strips in [&mut *keys, &mut *values] {
-            if !head_dim.is_multiple_of(STRIP) {
-                strips.clear(); // Zeros where heads are padded, whatever the last call left.
-            }
-            strips.resize(PIECE * head_dim.div_ceil(STRIP), [0.0; STRIP]);
+            tile.start(call, batch, numbers.map(&query), &mut self.rows);
         }
         let end = tiles.iter().map(|tile| tile.end).max().unwrap_or(0);
         let end = end.min(range.end);
         for first in (range.start..end).step_by(PIECE) {
-            let row = call.row(batch, kv_head, first);
-            let len = PIECE.min(end - first);
-            let [cached_keys, cached_values] =
-                [call.keys, call.values].map(|cache| cache.rows(row..row + len, head_dim));
-            // Several tiles share what is loaded; for a single one, a block is loaded when its turn comes. While it is
-            // multiplied, the next one is asked for little by little: all at once would keep the core waiting.
-            let is_shared = tiles.len() > 1;
-            if is_shared {
-                load::<L, true>(lanes, cached_keys, 0..len, head_dim, 0, keys);
-                load::<L, true>(lanes, cached_values, 0..len, head_dim, 0, values);
-            }
-            for tile in &mut *tiles {
-                let len = tile.end.saturating_sub(first).min(len);
-                if len == 0 {
-                    continue;
+            let rows =
+                call.row(batch, kv_head, first)..call.row(batch, kv_head, end.min(first + PIECE));
+            let piece = Piece {
+                first,
+                keys: call.keys.rows(rows.clone(), head_dim),
+                values: call.values.rows(rows.clone(), head_dim),
+                len: rows.len(),
+                head_dim,
+            };
+            match tiles {
+                [tile] if V == 1 => {
+                    let strips = (&mut self.next_keys, &mut self.values);
+                    tile.see_cached(lanes, piece, &mut self.scores, strips);
                 }
-                for block in blocks(0..len) {
-                    let (mut place, mut ahead) = (block.start, Ahead::NOTHING);
-                    if !is_shared {
-                        place = 0;
-                        load::<L, false>(lanes, cached_keys, block.clone(), head_dim, 0, keys);
-                        let (next, row) = match block.end < len {
-                            true => (cached_keys, block.end),
-                            false => (cached_values, 0),
-                        };
-                        ahead = next.ahead(row..row + BLOCK, head_dim, SCORE_STEPS);
+                _ => {
+                    for (strips, cache) in [
+                        (&mut self.keys, piece.keys),
+                        (&mut self.values, piece.values),
+                    ] {
+                        make_room(strips, PIECE, head_dim);
+                        load(lanes, cache, head_dim, strips);
                     }
-                    tile.score(lanes, keys, place, &mut scores[block], &mut ahead);
-                }
-                let scores = &mut scores[..len];
-                let of_piece = tile.weights(lanes, first, cached_keys, cached_values, scores);
-                for half in 0..2 {
-                    tile.sums_of_halves[half].fill(Queries::ZEROS);
-                    for block in blocks(half * HALF..len.min((half + 1) * HALF)) {
-                        let (mut place, mut ahead) = (block.start, Ahead::NOTHING);
-                        if !is_shared {
-                            place = 0;
-                            let rows = block.clone();
-                            load::<L, false>(lanes, cached_values, rows, head_dim, 0, values);
-                            // Behind the last values, the keys of the next piece.
-                            let (next, row) = match block.end < len {
-                                true => (cached_values, block.end),
-                                false => (cached_keys, len),
-                            };
-                            let steps = BLOCK / VALUE_STEP * head_dim.div_ceil(DIMS);
-                            ahead = next.ahead(row..row + BLOCK, head_dim, steps);
-                        }
-                        tile.add_weighted(lanes, values, place, &scores[block], half, &mut ahead);
+                    for tile in &mut *tiles {
+                        tile.see_loaded(lanes, piece, &mut self.scores, (&self.keys, &self.values));
                     }
                 }
-                tile.join(lanes, of_piece);
             }
         }
     }
@@ -183,92 +143,31 @@ impl<const V: usize> Scratch<V> {
     pub(super) fn seen(&self, number: usize, out: &mut [f32]) -> (f32, f32) {
         let tile = &self.tiles[number / Self::QUERIES];
         let lane = number % Self::QUERIES;
-        for (out, sums) in out.iter_mut().zip(&tile.sum_of_values) {
-            *out = sums.of(lane);
-        }
+        let dims = tile.sum_of_values.len() / Self::QUERIES;
+        out.copy_from_slice(&tile.sum_of_values[lane * dims..][..out.len()]);
         (tile.largest.of(lane), tile.sum.of(lane))
     }
 }
 
-/// The blocks of a range of keys.
-fn blocks(keys: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let end = keys.end;
-    keys.step_by(BLOCK)
-        .map(move |first| first..end.min(first + BLOCK))
-}
-
-/// Copies some rows of `cache` in f32 into strips, the first to place `place`; with `AHEAD` it asks for those behind them.
-#[inline(always)]
-fn load<L: Lanes, const AHEAD: bool>(
-    lanes: L,
-    cache: CacheSlice<'_>,
-    rows: Range<usize>,
+/// Up to [`PIECE`] keys and the values that belong to them.
+#[derive(Clone, Copy)]
+struct Piece<'a> {
+    /// Number of the first key.
+    first: usize,
+    len: usize,
+    keys: CacheSlice<'a>,
+    values: CacheSlice<'a>,
     head_dim: usize,
-    place: usize,
-    out: &mut [Strip],
-) {
-    let values = rows.start * head_dim..rows.end * head_dim;
-    match cache {
-        CacheSlice::F32(rows) => {
-            load_values::<L, _, AHEAD>(lanes, &rows[values], head_dim, place, out)
-        }
-        CacheSlice::F16(rows) => {
-            load_values::<L, _, AHEAD>(lanes, &rows[values], head_dim, place, out)
-        }
-        CacheSlice::Int8 { codes, .. } => {
-            load_values::<L, _, AHEAD>(lanes, &codes[values], head_dim, place, out);
-        }
-    }
-}
-
-#[inline(always)]
-fn load_values<L: Lanes, E: Element, const AHEAD: bool>(
-    lanes: L,
-    rows: &[E],
-    head_dim: usize,
-    place: usize,
-    out: &mut [Strip],
-) {
-    // Loops of a known length for the heads of the published models.
-    match head_dim {
-        128 => load_rows::<L, E, AHEAD>(lanes, rows, 128, place, out),
-        _ => load_rows::<L, E, AHEAD>(lanes, rows, head_dim, place, out),
-    }
-}
-
-#[inline(always)]
-fn load_rows<L: Lanes, E: Element, const AHEAD: bool>(
-    lanes: L,
-    rows: &[E],
-    head_dim: usize,
-    place: usize,
-    out: &mut [Strip],
-) {
-    for (key, row) in (place..).zip(rows.chunks_exact(head_dim)) {
-        if AHEAD {
-            prefetch_behind(row, DISTANCE);
-        }
-        for (index, row) in row.chunks(STRIP).enumerate() {
-            let (out, _) = out[index * PIECE + key].as_chunks_mut::<LANES>();
-            for (row, out) in row.chunks(LANES).zip(out) {
-                let values = match row.first_chunk() {
-                    Some(row) => E::load(lanes, row),
-                    None => E::load_tail(lanes, row),
-                };
-                lanes.store(values, out);
-            }
-        }
-    }
 }
 
 /// As many queries as there are lanes, and what is known about them.
 struct QueryTile<const V: usize> {
     /// Scaled, `[head_dim]`, padded to whole strips.
     query: Vec<Queries<V>>,
-    /// The weighted sum of the values so far, `[head_dim]`, padded to a multiple of [`DIMS`].
-    sum_of_values: Vec<Queries<V>>,
-    /// That of the first half of a piece, and that of the second.
-    sums_of_halves: [Vec<Queries<V>>; 2],
+    /// The weighted sums of the values so far, `[V * LANES, head_dim]`, the dims padded to whole vectors.
+    sum_of_values: Vec<f32>,
+    /// Those of the first half of a piece, and those of the second.
+    sums_of_halves: [Vec<f32>; 2],
     /// The largest score so far.
     largest: Queries<V>,
     /// The sum of the exponentials so far, relative to it.
@@ -307,11 +206,11 @@ impl<const V: usize> QueryTile<V> {
         let padded_dim = head_dim.next_multiple_of(STRIP);
         self.query.clear();
         self.query.resize(padded_dim, Queries::ZEROS);
-        let dims = head_dim.next_multiple_of(DIMS);
+        let sums = V * LANES * head_dim.next_multiple_of(LANES);
         self.sum_of_values.clear();
-        self.sum_of_values.resize(dims, Queries::ZEROS);
-        for sums in &mut self.sums_of_halves {
-            sums.resize(dims, Queries::ZEROS);
+        self.sum_of_values.resize(sums, 0.0);
+        for of_half in &mut self.sums_of_halves {
+            of_half.resize(sums, 0.0);
         }
         self.largest = Queries::NO_SCORES;
         self.sum = Queries::ZEROS;
@@ -330,76 +229,139 @@ impl<const V: usize> QueryTile<V> {
         }
     }
 
-    /// The scores of a block of keys, which lie in `keys` from `place` on.
+    /// Takes in a piece, of which there are copies in strips.
     #[inline(always)]
-    fn score<L: Lanes>(
-        &self,
+    fn see_loaded<L: Lanes>(
+        &mut self,
         lanes: L,
-        keys: &[Strip],
-        place: usize,
+        piece: Piece<'_>,
         scores: &mut [Queries<V>],
-        ahead: &mut Ahead,
+        (keys, values): (&[Strip], &[Strip]),
     ) {
-        let query = &self.query;
-        // In registers: sixteen sums of vectors, or four of twice as many.
-        if !L::MANY_REGISTERS {
-            score_tiles::<L, V, 1, 4, 1>(lanes, keys, place, query, scores, ahead);
-        } else if V == 1 {
-            score_tiles::<L, V, 1, 8, 2>(lanes, keys, place, query, scores, ahead);
-        } else {
-            score_tiles::<L, V, 2, 4, 2>(lanes, keys, place, query, scores, ahead);
+        let len = self.end.saturating_sub(piece.first).min(piece.len);
+        if len == 0 {
+            return;
         }
+        let scores = &mut scores[..len];
+        if L::MANY_REGISTERS && V > 1 {
+            scores_of_strips::<L, V, 2, { KEYS / 2 }>(lanes, keys, &self.query, scores);
+        } else {
+            scores_of_strips::<L, V, 1, KEYS>(lanes, keys, &self.query, scores);
+        }
+        let of_piece = self.weights(lanes, piece, scores);
+        for (half, block) in self.blocks(len) {
+            let values = Values::of_strips(values, block.start, piece.head_dim);
+            let mut ahead = Ahead::NOTHING;
+            self.add_weighted(lanes, half, values, &scores[block], &mut ahead);
+        }
+        self.join(lanes, of_piece);
     }
 
-    /// Makes weights of the scores of a piece that begins with key `first`; returns its largest scores, and the sums of
+    /// Takes in a piece as it lies in the cache. While one thing is multiplied, the next is asked for little by little:
+    /// all at once would keep the core waiting.
+    #[inline(always)]
+    fn see_cached<L: Lanes>(
+        &mut self,
+        lanes: L,
+        piece: Piece<'_>,
+        scores: &mut [Queries<V>],
+        (next_keys, strips): (&mut [Vec<Strip>; 2], &mut Vec<Strip>),
+    ) {
+        let len = self.end.saturating_sub(piece.first).min(piece.len);
+        if len == 0 {
+            return;
+        }
+        let head_dim = piece.head_dim;
+        let scores = &mut scores[..len];
+        // Values are asked for with the last keys.
+        let last = len.saturating_sub(BLOCK);
+        let ahead = piece.values.ahead(0..BLOCK, head_dim, BLOCK);
+        for (keys, mut ahead) in [(0..last, Ahead::NOTHING), (last..len, ahead)] {
+            let rows = keys.start * head_dim..keys.end * head_dim;
+            with_elements!(piece.keys, |all| {
+                let (keys, scores) = (&all[rows], &mut scores[keys]);
+                scores_of_rows::<L, _, V, KEYS>(
+                    lanes,
+                    keys,
+                    head_dim,
+                    next_keys,
+                    &self.query,
+                    scores,
+                    &mut ahead,
+                );
+            });
+        }
+        let of_piece = self.weights(lanes, piece, scores);
+        for (half, block) in self.blocks(len) {
+            // Behind the last values, the keys of the next piece.
+            let (next, row) = match block.end < len {
+                true => (piece.values, block.end),
+                false => (piece.keys, len),
+            };
+            let weights = &scores[block.clone()];
+            let times = value_steps::<MANY_QUERIES>(BLOCK, head_dim, V * LANES);
+            let ahead = &mut next.ahead(row..row + BLOCK, head_dim, times);
+            if L::MANY_REGISTERS {
+                with_elements!(piece.values, |all| {
+                    let values = Values::of_cache(all, block, head_dim);
+                    self.add_weighted(lanes, half, values, weights, ahead);
+                });
+            } else {
+                // So few queries share what is loaded that it is better widened once.
+                make_room(strips, PIECE, head_dim);
+                load(lanes, piece.values.rows(block, head_dim), head_dim, strips);
+                let values = Values::of_strips(strips, 0, head_dim);
+                self.add_weighted(lanes, half, values, weights, ahead);
+            }
+        }
+        self.join(lanes, of_piece);
+    }
+
+    /// Makes weights of the scores of a piece; returns its largest scores, and the sums of
     /// the exponentials.
     #[inline(always)]
     fn weights<L: Lanes>(
         &self,
         lanes: L,
-        first: usize,
-        keys: CacheSlice<'_>,
-        values: CacheSlice<'_>,
+        piece: Piece<'_>,
         scores: &mut [Queries<V>],
     ) -> [Queries<V>; 2] {
         let len = scores.len();
-        let within = |end: usize| end.saturating_sub(first).min(len);
-        multiply(lanes, scores, keys.scales());
+        let within = |end: usize| end.saturating_sub(piece.first).min(len);
+        multiply(lanes, scores, piece.keys.scales());
         let of_piece = exponentials(lanes, scores, self.ends.map(|ends| ends.map(within)));
-        multiply(lanes, scores, values.scales());
+        multiply(lanes, scores, piece.values.scales());
         of_piece
     }
 
-    /// Adds the values of a block of keys, which lie in `values` from `place` on, to the sums of a half of the piece.
+    /// The blocks of both halves of a piece with `len` keys. Clears the sums.
+    fn blocks(&mut self, len: usize) -> impl Iterator<Item = (usize, Range<usize>)> + use<V> {
+        for sums in &mut self.sums_of_halves {
+            sums.fill(0.0);
+        }
+        let blocks = (0..len).step_by(BLOCK);
+        blocks.map(move |first| (first / HALF, first..len.min(first + BLOCK)))
+    }
+
+    /// Adds the values of some keys to the sums of a half of the piece.
     #[inline(always)]
-    fn add_weighted<L: Lanes>(
+    fn add_weighted<L: Lanes, E: Element>(
         &mut self,
         lanes: L,
-        values: &[Strip],
-        place: usize,
-        weights: &[Queries<V>],
         half: usize,
+        values: Values<'_, E>,
+        weights: &[Queries<V>],
         ahead: &mut Ahead,
     ) {
-        let sums = self.sums_of_halves[half].chunks_exact_mut(DIMS);
-        for (index, sums) in sums.enumerate() {
-            let (strip, dim) = (index * DIMS / STRIP, index * DIMS % STRIP);
-            let values = &values[strip * PIECE + place..][..weights.len()];
-            if !L::MANY_REGISTERS {
-                for (part, sums) in sums.chunks_exact_mut(4).enumerate() {
-                    for vector in 0..V {
-                        let dim = dim + 4 * part;
-                        value_tile::<L, V, 1, 4>(lanes, values, dim, weights, vector, sums, ahead);
-                    }
-                }
-            } else if V == 1 {
-                value_tile::<L, V, 1, 16>(lanes, values, dim, weights, 0, sums, ahead);
-            } else {
-                for (part, sums) in sums.chunks_exact_mut(8).enumerate() {
-                    let dim = dim + 8 * part;
-                    value_tile::<L, V, 2, 8>(lanes, values, dim, weights, 0, sums, ahead);
-                }
-            }
+        let sums = &mut self.sums_of_halves[half];
+        if !L::MANY_REGISTERS {
+            value_tiles::<L, E, V, SOME_QUERIES>(lanes, values, weights, sums, ahead);
+        } else if values.dims == 128 {
+            // A loop of a known length for the heads of the published models.
+            let values = values.known_to_have_128_dims();
+            value_tiles::<L, E, V, MANY_QUERIES>(lanes, values, weights, sums, ahead);
+        } else {
+            value_tiles::<L, E, V, MANY_QUERIES>(lanes, values, weights, sums, ahead);
         }
     }
 
@@ -419,11 +381,28 @@ impl<const V: usize> QueryTile<V> {
             let (joined, factors) = total.join(lanes, piece);
             lanes.store(joined.largest, &mut self.largest.0[vector]);
             lanes.store(joined.sum, &mut self.sum.0[vector]);
-            let [front, back] = &self.sums_of_halves;
-            for ((total, front), back) in self.sum_of_values.iter_mut().zip(front).zip(back) {
-                let of_piece = lanes.add(lanes.load(&front.0[vector]), lanes.load(&back.0[vector]));
-                let before = lanes.load(&total.0[vector]);
-                lanes.store(factors.add(lanes, before, of_piece), &mut total.0[vector]);
+            let mut factors_of_lanes = [[0.0; LANES]; 2];
+            lanes.store(factors.before, &mut factors_of_lanes[0]);
+            lanes.store(factors.piece, &mut factors_of_lanes[1]);
+            let dims = self.sum_of_values.len() / (V * LANES);
+            for lane in 0..LANES {
+                let factors = Factors {
+                    before: lanes.splat(factors_of_lanes[0][lane]),
+                    piece: lanes.splat(factors_of_lanes[1][lane]),
+                };
+                let of_query = (vector * LANES + lane) * dims..(vector * LANES + lane + 1) * dims;
+                let [front, back] = &self.sums_of_halves;
+                let halves = front[of_query.clone()]
+                    .as_chunks::<LANES>()
+                    .0
+                    .iter()
+                    .zip(back[of_query.clone()].as_chunks::<LANES>().0);
+                let totals = self.sum_of_values[of_query].as_chunks_mut::<LANES>().0;
+                for (total, (front, back)) in totals.iter_mut().zip(halves) {
+                    let of_piece = lanes.add(lanes.load(front), lanes.load(back));
+                    let before = lanes.load(total);
+                    lanes.store(factors.add(lanes, before, of_piece), total);
+                }
             }
         }
     }

@@ -14,7 +14,12 @@ use super::{
     activation::TokenTile,
     tile::{Codes, Finish, Kernels, Tile, group_columns},
 };
-use crate::cpu::{chunks::Parts, pool::Pool, prefetch::prefetch, shares::Shares};
+use crate::cpu::{
+    chunks::Parts,
+    pool::Pool,
+    prefetch::{LINE, prefetch},
+    shares::for_each_part,
+};
 
 /// Most tokens that a task carries through all of its row blocks: their sums and a chunk of their activations stay in
 /// the second cache.
@@ -138,22 +143,16 @@ pub(super) fn linear(
         laid_out,
         ..product
     };
-    let threads = pool.threads();
     let blocks = layout.row_blocks();
     let (least, most) = if product.is_streamed() {
         (kernels.blocks, STREAMED_BLOCKS)
     } else {
-        let of_task = (blocks / (threads * SHARED_TASKS))
+        let of_task = (blocks / (pool.threads() * SHARED_TASKS))
             .clamp(1, SHARED_BLOCKS)
             .next_multiple_of(kernels.blocks);
         (of_task, of_task)
     };
-    let shares = Shares::new(blocks, threads, least, most);
-    pool.for_each(threads.min(blocks.div_ceil(least)), |share| {
-        while let Some(blocks) = shares.take(share) {
-            product.run(blocks);
-        }
-    });
+    for_each_part(pool, blocks, least, most, |blocks| product.run(blocks));
     ACTIVATIONS.set(buffer);
 }
 
@@ -426,7 +425,6 @@ struct TileCodes<'a> {
 
 /// The first `len` elements, from a cache line's start on; what they hold is left from before.
 fn grown<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    const LINE: usize = 64;
     let slack = LINE / size_of::<T>();
     if buffer.len() < len + slack {
         buffer.resize(len + slack, T::default());
