@@ -13,7 +13,7 @@ use glm_backends::{
         machine_peak::{dot_product_peak, read_bandwidth},
     },
 };
-use glm_core::{Model, TokenId, random_model::prefill_with_copies};
+use glm_core::{Model, TokenId, model::DecodeState, random_model::prefill_with_copies};
 
 use crate::{
     Error,
@@ -64,11 +64,14 @@ pub fn measure(arguments: &Arguments, threads: usize) -> Result<Report, Error> {
         repeat: arguments.repeat,
         read_buffer,
     };
-    let decode = arguments
-        .context
-        .iter()
-        .map(|&context| session.decode(context, arguments.r#gen))
-        .collect::<Result<_, _>>()?;
+    let mut decode = Vec::new();
+    let mut first: Option<Writing<'_>> = None;
+    for &context in &arguments.context {
+        let mut writing = session.start(context, arguments.r#gen)?;
+        decode.push(session.decode(&mut writing, first.as_mut())?);
+        first.get_or_insert(writing);
+    }
+    drop(first);
     let prefill = arguments
         .prompt
         .iter()
@@ -104,11 +107,31 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn decode(&self, context: usize, generated: usize) -> Result<Decode, Error> {
+    /// Everything for writing `generated` tokens behind `context` of them.
+    fn start(&self, context: usize, generated: usize) -> Result<Writing<'_>, Error> {
         let context = context.max(SHORTEST_PROMPT);
         let prompt = random_prompt(context, self.model.config())?;
-        let (logits, mut state) = prefill_with_copies(self.model, &prompt, context + generated)?;
+        let (logits, state) = prefill_with_copies(self.model, &prompt, context + generated)?;
         let first = most_likely(logits);
+        Ok(Writing {
+            model: self.model,
+            context,
+            generated,
+            state,
+            first,
+            token: first,
+        })
+    }
+
+    /// Times `writing`, in turns with steps of `other` if there is one.
+    fn decode(
+        &self,
+        writing: &mut Writing<'_>,
+        mut other: Option<&mut Writing<'_>>,
+    ) -> Result<Decode, Error> {
+        let Writing {
+            context, generated, ..
+        } = *writing;
         let inputs = self.matrices.inputs(1, 1);
         let cache_bytes = (context + generated / 2) * self.model.cache_bytes_per_token();
         let bytes_per_token = self.matrices.bytes() + cache_bytes as u64;
@@ -117,15 +140,13 @@ impl Session<'_> {
         let mut runs = Vec::new();
         let mut rates = Vec::new();
         let mut read_rates = Vec::new();
+        let mut quotients = Vec::new();
         let mut looks = Looks::default();
         for _ in 0..self.repeat {
-            state.truncate(context);
-            let mut token = first;
+            writing.restart();
             let mut run = Duration::ZERO;
             for index in 0..generated {
-                let start = Instant::now();
-                token = most_likely(self.model.decode(&mut state, &[token])?);
-                let step = start.elapsed();
+                let step = writing.step()?;
                 run += step;
                 rates.push(gb_per_second(step));
                 if index % TOKENS_PER_LOOK == 0 {
@@ -133,6 +154,12 @@ impl Session<'_> {
                     read_rates.push(read_rate);
                     looks.machine_shares.push(gb_per_second(step) / read_rate);
                     looks.products(step, self.matrices.multiply(&inputs));
+                    if let Some(other) = &mut other {
+                        other.restart();
+                        let of_other = other.step()?;
+                        let step = writing.again()?;
+                        quotients.push(of_other.as_secs_f64() / step.as_secs_f64());
+                    }
                 }
             }
             runs.push(generated as f64 / run.as_secs_f64());
@@ -141,6 +168,7 @@ impl Session<'_> {
             context,
             generated,
             tokens_per_second: Spread::of(runs),
+            share_of_first: (!quotients.is_empty()).then(|| Spread::of(quotients).median),
             bytes_per_token,
             gb_per_second: Spread::of(rates),
             read_gb_per_second: Spread::of(read_rates),
@@ -186,6 +214,39 @@ impl Session<'_> {
             outside_share: looks.outside_share(),
             products: looks.by_matrix(self.matrices, tokens),
         })
+    }
+}
+
+/// Tokens that are written one by one behind a context.
+struct Writing<'a> {
+    model: &'a Model,
+    context: usize,
+    generated: usize,
+    state: DecodeState,
+    /// The token behind the context.
+    first: TokenId,
+    /// The last token that was written.
+    token: TokenId,
+}
+
+impl Writing<'_> {
+    /// Back to the end of the context.
+    fn restart(&mut self) {
+        self.state.truncate(self.context);
+        self.token = self.first;
+    }
+
+    /// The time that the next token takes.
+    fn step(&mut self) -> Result<Duration, Error> {
+        let start = Instant::now();
+        self.token = most_likely(self.model.decode(&mut self.state, &[self.token])?);
+        Ok(start.elapsed())
+    }
+
+    /// The time that another token takes in place of the last one.
+    fn again(&mut self) -> Result<Duration, Error> {
+        self.state.truncate(self.state.len() - 1);
+        self.step()
     }
 }
 

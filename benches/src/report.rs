@@ -74,6 +74,9 @@ pub struct Decode {
     pub generated: usize,
     /// Tokens per second, a run at a time.
     pub tokens_per_second: Spread,
+    /// Share of the tokens per second behind the first context of the report, measured in turns with it. None for that one.
+    #[serde(default)]
+    pub share_of_first: Option<f64>,
     /// Weights, and keys and values in the middle of a run, that a token reads.
     pub bytes_per_token: u64,
     /// The same per second.
@@ -160,17 +163,20 @@ pub(crate) mod tests {
                 outside_share: 0.06,
                 products: products.clone(),
             }],
-            decode: vec![Decode {
-                context: 1024,
-                generated: 32,
-                tokens_per_second: spread(),
-                bytes_per_token: 3_400_000_000,
-                gb_per_second: spread(),
-                read_gb_per_second: spread(),
-                read_share: 0.91,
-                outside_share: 0.04,
-                products,
-            }],
+            decode: [(32, None), (1024, Some(0.83))]
+                .map(|(context, share_of_first)| Decode {
+                    context,
+                    generated: 32,
+                    tokens_per_second: spread(),
+                    share_of_first,
+                    bytes_per_token: 3_400_000_000,
+                    gb_per_second: spread(),
+                    read_gb_per_second: spread(),
+                    read_share: 0.91,
+                    outside_share: 0.04,
+                    products: products.clone(),
+                })
+                .to_vec(),
         }
     }
 

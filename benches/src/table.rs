@@ -50,6 +50,18 @@ pub fn table(report: &Report) -> String {
     }
     let mut text = heading(report);
     text.push_str(&aligned(&rows));
+    if let Some(first) = report.decode.first() {
+        for decode in &report.decode {
+            if let Some(share) = decode.share_of_first {
+                let (share, context) = (percent(share), decode.context);
+                let _ = writeln!(
+                    text,
+                    "decode at {context}: {share} of the speed at {}, in turns",
+                    first.context
+                );
+            }
+        }
+    }
     for (name, products) in products(report) {
         let total: f64 = products.iter().map(|product| product.seconds).sum();
         let _ = write!(text, "{name}, products:");
@@ -154,6 +166,7 @@ mod tests {
             "71 %",
             "6 %",
             "decode at 1024",
+            "decode at 1024: 83 % of the speed at 32, in turns",
             "91 %",
             "4 %",
             "decode at 1024, products:  dense 25 %  lm_head 75 %",

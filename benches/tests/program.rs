@@ -57,6 +57,9 @@ fn json_has_one_report_for_each_number_of_threads() {
         // An empty cache is that of the two tokens of every prompt.
         let contexts: Vec<usize> = report.decode.iter().map(|decode| decode.context).collect();
         assert_eq!(contexts, [2, 6]);
+        let in_turns = report.decode.iter().map(|decode| decode.share_of_first);
+        assert!(in_turns.eq([None, report.decode[1].share_of_first]));
+        assert!(report.decode[1].share_of_first.unwrap() > 0.0);
         for decode in &report.decode {
             let cache = (decode.context as u64 + 2) * report.cache_bytes_per_token;
             assert_eq!(decode.bytes_per_token, report.weight_bytes + cache);
