@@ -7,7 +7,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 use super::{
     chunks::Parts,
     lanes::{LANES, Lanes},
-    prefetch::{Ahead, prefetch_start},
+    prefetch::Ahead,
 };
 
 /// The keys or the values of one layer: `[batch, kv_heads, capacity, head_dim]`.
@@ -73,26 +73,17 @@ impl<'a> CacheSlice<'a> {
         }
     }
 
-    /// Asks for the first of the rows from `row` on, and for the first of those that are read in turn with them, `apart`
-    /// rows behind.
+    /// Where a row is, which need not exist.
     #[inline(always)]
-    pub(super) fn prefetch(self, row: usize, apart: usize, head_dim: usize) {
-        for row in [row, row + apart] {
-            with_elements!(self, |all| prefetch_start(all, row * head_dim));
-        }
+    pub(super) fn address(self, row: usize, head_dim: usize) -> *const u8 {
+        with_elements!(self, |all| all.as_ptr().wrapping_add(row * head_dim).cast())
     }
 
     /// Some rows, which need not exist, to be asked for in `times` parts.
     #[inline(always)]
     pub(super) fn ahead(self, rows: Range<usize>, head_dim: usize, times: usize) -> Ahead {
-        with_elements!(self, |all| {
-            let row_bytes = head_dim * size_of_val(&all[..all.len().min(1)]);
-            let start = all
-                .as_ptr()
-                .cast::<u8>()
-                .wrapping_add(rows.start * row_bytes);
-            Ahead::new(start, rows.len() * row_bytes, times)
-        })
+        let [start, end] = [rows.start, rows.end].map(|row| self.address(row, head_dim));
+        Ahead::new(start, end as usize - start as usize, times)
     }
 
     /// The scale of each row, where there are any.

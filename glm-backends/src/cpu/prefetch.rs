@@ -15,10 +15,33 @@ pub(super) fn prefetch_behind<T>(values: &[T], distance: usize) {
     prefetch_lines(start, size_of_val(values));
 }
 
-/// Asks for [`DISTANCE`] bytes from element `first` on, which need not exist.
-#[inline(always)]
-pub(super) fn prefetch_start<T>(values: &[T], first: usize) {
-    prefetch_lines(values.as_ptr().wrapping_add(first).cast(), DISTANCE);
+/// Bytes that are read from their start to their end, and then others. What is asked for ahead of time goes on there, so
+/// that memory has no pause.
+#[derive(Clone, Copy)]
+pub(super) struct Stream {
+    end: *const u8,
+    then: *const u8,
+}
+
+impl Stream {
+    /// `values` to the end, and then what is at another address, which need not be valid.
+    #[inline(always)]
+    pub(super) fn new<T>(values: &[T], then: *const u8) -> Self {
+        Self {
+            end: values.as_ptr_range().end.cast(),
+            then,
+        }
+    }
+
+    /// Asks for as many bytes as a part of it has, [`DISTANCE`] bytes behind the start of the part.
+    #[inline(always)]
+    pub(super) fn prefetch<T>(self, part: &[T]) {
+        let mut at = part.as_ptr().cast::<u8>().wrapping_add(DISTANCE);
+        if at >= self.end {
+            at = self.then.wrapping_add(at as usize - self.end as usize);
+        }
+        prefetch_lines(at, size_of_val(part));
+    }
 }
 
 /// Bytes to be asked for little by little while something else is computed: a core that asks for many at once does nothing

@@ -17,7 +17,7 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool::Pool,
-    prefetch::{DISTANCE, prefetch_behind},
+    prefetch::Stream,
     shares::for_each_part,
 };
 
@@ -28,7 +28,7 @@ thread_local! {
 }
 
 pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
-    let (heads, head_dim) = (call.layout.heads, call.layout.head_dim);
+    let heads = call.layout.heads;
     let pieces = call.step.total().div_ceil(PIECE);
     // Per key head and piece: the queries of its heads, head by head.
     let queries = heads / call.layout.kv_heads * call.step.seq;
@@ -47,13 +47,8 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
         };
         let parts = Parts::new(partials);
         let run = |task: usize| {
-            // The next keys come while these are used, so that memory has no pause between two pieces; tiles see to that
-            // themselves.
-            if queries < LANES && task + 1 < tasks {
-                let (batch, kv_head, start) = place(task + 1);
-                call.keys
-                    .prefetch(call.row(batch, kv_head, start), HALF, head_dim);
-            }
+            let (batch, kv_head, start) = place((task + 1).min(tasks - 1));
+            let next_row = call.row(batch, kv_head, start);
             let (batch, kv_head, start) = place(task);
             SCRATCH.with_borrow_mut(|scratch| {
                 let piece = Piece {
@@ -61,6 +56,7 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
                     batch,
                     kv_head,
                     keys: start..start + PIECE,
+                    next_row,
                     scratch,
                     // SAFETY: each task is taken once, and the parts of different tasks do not overlap.
                     partials: unsafe { parts.part(task * task_len..(task + 1) * task_len) },
@@ -108,6 +104,8 @@ struct Piece<'a> {
     batch: usize,
     kv_head: usize,
     keys: Range<usize>,
+    /// The row of the cache where the next piece begins.
+    next_row: usize,
     scratch: &'a mut Scratch,
     partials: &'a mut [f32],
 }
@@ -143,6 +141,7 @@ impl Kernel for Piece<'_> {
             batch: self.batch,
             kv_head: self.kv_head,
             keys: self.keys,
+            next_row: self.next_row,
         };
         if L::MANY_REGISTERS {
             for partials in partials[first * len..].chunks_exact_mut(QUERIES * len) {
@@ -162,6 +161,8 @@ struct SomeQueries<'a> {
     batch: usize,
     kv_head: usize,
     keys: Range<usize>,
+    /// See [`Piece`].
+    next_row: usize,
 }
 
 impl SomeQueries<'_> {
@@ -209,10 +210,10 @@ impl SomeQueries<'_> {
         let mut scores = [[0.0; PIECE]; Q];
         let queries = &scratch.queries;
         with_elements!(call.keys, |keys| {
-            dots(lanes, queries, keys, head_dim, row, longest, &mut scores);
+            let keys = &keys[row * head_dim..][..longest * head_dim];
+            let then = starts(call.values, row, head_dim);
+            dots(lanes, queries, keys, head_dim, then, &mut scores);
         });
-        // The values come while the exponentials are computed.
-        call.values.prefetch(row, HALF, head_dim);
         let partial_len = partial_len(call);
         for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {
             let scores = &mut scores[query][..lens[query]];
@@ -227,7 +228,9 @@ impl SomeQueries<'_> {
         }
         let sums = &mut scratch.sums[..];
         with_elements!(call.values, |values| {
-            weigh(lanes, &scores, lens, shortest, values, head_dim, row, sums);
+            let values = &values[row * head_dim..];
+            let then = starts(call.keys, self.next_row, head_dim);
+            weigh(lanes, &scores, lens, shortest, values, head_dim, then, sums);
         });
         let (front, back) = sums.split_at(Q * head_dim);
         let halves = front
@@ -240,23 +243,27 @@ impl SomeQueries<'_> {
         }
     }
 }
-/// The dot products of `Q` queries with `len` rows from `row` on.
+
+/// Where the two halves of a piece begin: memory gives more to two readers than to one.
+fn starts(cache: CacheSlice<'_>, row: usize, head_dim: usize) -> [*const u8; 2] {
+    [row, row + HALF].map(|row| cache.address(row, head_dim))
+}
+
+/// The dot products of `Q` queries with all rows. After them, what is at `then` is read.
 #[inline(always)]
 fn dots<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     queries: &[f32],
     rows: &[E],
     head_dim: usize,
-    row: usize,
-    len: usize,
+    then: [*const u8; 2],
     scores: &mut [[f32; PIECE]; Q],
 ) {
-    let rows = &rows[row * head_dim..][..len * head_dim];
     // Loops of a known length for the heads of the published models.
     match head_dim {
-        128 => dots_of_width(lanes, queries, rows, 128, scores),
-        64 => dots_of_width(lanes, queries, rows, 64, scores),
-        _ => dots_of_width(lanes, queries, rows, head_dim, scores),
+        128 => dots_of_width(lanes, queries, rows, 128, then, scores),
+        64 => dots_of_width(lanes, queries, rows, 64, then, scores),
+        _ => dots_of_width(lanes, queries, rows, head_dim, then, scores),
     }
 }
 
@@ -269,27 +276,22 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
     queries: &[f32],
     rows: &[E],
     head_dim: usize,
+    then: [*const u8; 2],
     scores: &mut [[f32; PIECE]; Q],
 ) {
     let group_len = TOGETHER * head_dim;
     let groups = rows.len() / group_len;
     let half = groups / 2;
-    // Two places at once: memory gives more to two readers than to one.
     let (front, back) = rows.split_at(half * group_len);
+    let streams = [Stream::new(front, then[0]), Stream::new(back, then[1])];
     for index in 0..half {
-        let (a, b) = (
-            &front[index * group_len..][..group_len],
-            &back[index * group_len..][..group_len],
-        );
-        dots_of_group(lanes, queries, a, head_dim, index * TOGETHER, scores);
-        dots_of_group(
-            lanes,
-            queries,
-            b,
-            head_dim,
-            (half + index) * TOGETHER,
-            scores,
-        );
+        let at = index * group_len..(index + 1) * group_len;
+        let (front, back) = (&front[at.clone()], &back[at]);
+        streams[0].prefetch(front);
+        dots_of_group(lanes, queries, front, head_dim, index * TOGETHER, scores);
+        streams[1].prefetch(back);
+        let key = (half + index) * TOGETHER;
+        dots_of_group(lanes, queries, back, head_dim, key, scores);
     }
     if 2 * half < groups {
         let last = &rows[2 * half * group_len..][..group_len];
@@ -314,7 +316,6 @@ fn dots_of_group<L: Lanes, E: Element, const Q: usize>(
     key: usize,
     scores: &mut [[f32; PIECE]; Q],
 ) {
-    prefetch_behind(group, DISTANCE);
     let sums = products::<L, E, Q, TOGETHER>(lanes, queries, group, head_dim);
     for query in 0..Q {
         scores[query][key..key + TOGETHER].copy_from_slice(&lanes.sum_each(sums[query]));

@@ -6,11 +6,11 @@ use super::{HALF, PIECE};
 use crate::cpu::{
     cache_slice::Element,
     lanes::{LANES, Lanes},
-    prefetch::{DISTANCE, prefetch_behind},
+    prefetch::{DISTANCE, Stream, prefetch_behind},
 };
 
 /// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
-/// the second.
+/// the second. After them, what is at `then` is read.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn weigh<L: Lanes, E: Element, const Q: usize>(
@@ -20,19 +20,16 @@ pub(super) fn weigh<L: Lanes, E: Element, const Q: usize>(
     shortest: usize,
     rows: &[E],
     head_dim: usize,
-    row: usize,
+    then: [*const u8; 2],
     sums: &mut [f32],
 ) {
-    let rows = &rows[row * head_dim..];
     let (front, back) = sums.split_at_mut(Q * head_dim);
     // As with the keys, both halves at once where registers allow it.
     if Q == 1 && L::MANY_REGISTERS && head_dim == 128 {
         let done = lens[0].saturating_sub(HALF);
         let (front_rows, back_rows) = rows.split_at(lens[0].min(HALF) * head_dim);
-        let pairs = front_rows
-            .chunks_exact(128)
-            .zip(back_rows.chunks_exact(128));
-        add_two_places(lanes, &weights[0], pairs.take(done), front, back);
+        let back_rows = &back_rows[..done * head_dim];
+        add_two_places(lanes, &weights[0], front_rows, back_rows, then, front, back);
         let rest = done..lens[0].min(HALF);
         add_weighted(lanes, weights, rest, rows, head_dim, front);
         return;
@@ -83,12 +80,14 @@ fn add_weighted<L: Lanes, E: Element, const Q: usize>(
     }
 }
 
-/// Rows of 128 values by pairs, one of each half of a piece.
+/// Rows of 128 values in two places, as many as there are in both.
 #[inline(always)]
-fn add_two_places<'a, L: Lanes, E: Element + 'a>(
+fn add_two_places<L: Lanes, E: Element>(
     lanes: L,
     weights: &[f32; PIECE],
-    pairs: impl Iterator<Item = (&'a [E], &'a [E])>,
+    front_rows: &[E],
+    back_rows: &[E],
+    then: [*const u8; 2],
     front: &mut [f32],
     back: &mut [f32],
 ) {
@@ -96,11 +95,19 @@ fn add_two_places<'a, L: Lanes, E: Element + 'a>(
     let mut front_sums = [lanes.splat(0.0); VECTORS];
     let mut back_sums = [lanes.splat(0.0); VECTORS];
     let (front_weights, back_weights) = weights.split_at(HALF);
-    for ((pair, front_weight), back_weight) in pairs.zip(front_weights).zip(back_weights) {
+    let weights = front_weights.iter().zip(back_weights);
+    let streams = [
+        Stream::new(front_rows, then[0]),
+        Stream::new(back_rows, then[1]),
+    ];
+    let rows = front_rows
+        .chunks_exact(128)
+        .zip(back_rows.chunks_exact(128));
+    for ((front_row, back_row), (front_weight, back_weight)) in rows.zip(weights) {
         let (front_weight, back_weight) = (lanes.splat(*front_weight), lanes.splat(*back_weight));
-        prefetch_behind(pair.0, DISTANCE);
-        prefetch_behind(pair.1, DISTANCE);
-        let (front_row, back_row) = (pair.0.as_chunks().0, pair.1.as_chunks().0);
+        streams[0].prefetch(front_row);
+        streams[1].prefetch(back_row);
+        let (front_row, back_row) = (front_row.as_chunks().0, back_row.as_chunks().0);
         for vector in 0..VECTORS {
             let values = E::load(lanes, &front_row[vector]);
             front_sums[vector] = lanes.mul_add(front_weight, values, front_sums[vector]);
