@@ -10,18 +10,16 @@ use std::{
 use super::{
     CpuLevel,
     pool::{self, Pool},
-    prefetch::{DISTANCE, LINE, prefetch},
+    prefetch::{DISTANCE, LINE, prefetch, streams},
     shares::for_each_part,
 };
 
 /// Bytes that a thread takes at a time.
 const READ_CHUNK: usize = 1 << 20;
 
-/// Two streams of so many bytes, read in turn, are what is fastest; 1, 4, 8 and 16 streams were slower.
+/// Bytes of a stream, where several are read in turn: see [`streams`]. 4, 8 and 16 streams were slower than 1 and 2
+/// everywhere.
 const STREAM: usize = 1 << 15;
-
-/// Sums that the streams share: as many as fit the registers of every instruction set.
-const SUMS: usize = 2;
 
 /// Independent sums of the multiplication loop: more than latency times instructions a cycle on any CPU so far.
 const CHAINS: usize = 16;
@@ -36,8 +34,8 @@ const TASKS_PER_THREAD: usize = 100;
 /// a machine that is all its own.
 const PEAK_TIME: Duration = Duration::from_millis(100);
 
-/// Bytes per second at which all threads of [`pool`] read `buffer` once, doing next to nothing else: each in two streams,
-/// asking for what comes next ahead of time, as the matrix products do.
+/// Bytes per second at which all threads of [`pool`] read `buffer` once, doing next to nothing else: in as many
+/// places as is fastest, asking for what comes next ahead of time, as the matrix products do.
 ///
 /// The result is about the memory when the buffer is several times larger than the caches. With `LargePages` it is a
 /// tenth higher.
@@ -116,21 +114,31 @@ fn read_chunk_avx2(chunk: &[u8]) -> u8 {
 /// Plain loops that the compiler turns into vectors.
 #[inline(always)]
 fn exclusive_or(chunk: &[u8]) -> u8 {
-    let (pairs, tail) = chunk.as_chunks::<{ 2 * STREAM }>();
-    let mut sums = [[0; LINE]; SUMS];
-    for pair in pairs {
-        let (lines, _) = pair.as_chunks::<LINE>();
-        let (first, second) = lines.split_at(STREAM / LINE);
-        for (index, lines) in first.iter().zip(second).enumerate() {
-            // At the end of the streams, the two behind them.
-            let more = if (index + 1) * LINE + DISTANCE > STREAM {
-                STREAM
+    match streams() {
+        1 => exclusive_or_in_streams::<1, STREAM>(chunk),
+        _ => exclusive_or_in_streams::<2, { 2 * STREAM }>(chunk),
+    }
+}
+
+/// `ALL` bytes at a time, in `N` streams.
+#[inline(always)]
+fn exclusive_or_in_streams<const N: usize, const ALL: usize>(chunk: &[u8]) -> u8 {
+    let (pieces, tail) = chunk.as_chunks::<ALL>();
+    let mut sums = [[0; LINE]; 2]; // As many as fit the registers of every instruction set.
+    for piece in pieces {
+        let (lines, _) = piece.as_chunks::<LINE>();
+        let of_stream = lines.len() / N;
+        for index in 0..of_stream {
+            // At the end of the streams, those behind them.
+            let more = if index * LINE + DISTANCE >= of_stream * LINE {
+                (N - 1) * of_stream * LINE
             } else {
                 0
             };
-            for (sum, line) in sums.iter_mut().zip([lines.0, lines.1]) {
+            for stream in 0..N {
+                let line = &lines[stream * of_stream + index];
                 prefetch(line.as_ptr().wrapping_add(DISTANCE + more));
-                for (sum, byte) in sum.iter_mut().zip(line) {
+                for (sum, byte) in sums[(index + stream) % 2].iter_mut().zip(line) {
                     *sum ^= byte;
                 }
             }

@@ -17,7 +17,7 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool::Pool,
-    prefetch::Stream,
+    prefetch::{Stream, streams},
     shares::for_each_part,
 };
 
@@ -228,7 +228,7 @@ impl SomeQueries<'_> {
         }
         let sums = &mut scratch.sums[..];
         with_elements!(call.values, |values| {
-            let values = &values[row * head_dim..];
+            let values = &values[row * head_dim..][..longest * head_dim];
             let then = starts(call.keys, self.next_row, head_dim);
             weigh(lanes, &scores, lens, shortest, values, head_dim, then, sums);
         });
@@ -244,7 +244,7 @@ impl SomeQueries<'_> {
     }
 }
 
-/// Where the two halves of a piece begin: memory gives more to two readers than to one.
+/// Where the two halves of a piece begin, which are read in turn where that is faster: see [`streams`].
 fn starts(cache: CacheSlice<'_>, row: usize, head_dim: usize) -> [*const u8; 2] {
     [row, row + HALF].map(|row| cache.address(row, head_dim))
 }
@@ -281,7 +281,10 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
 ) {
     let group_len = TOGETHER * head_dim;
     let groups = rows.len() / group_len;
-    let half = groups / 2;
+    let half = match streams() {
+        1 => 0,
+        _ => groups / 2,
+    };
     let (front, back) = rows.split_at(half * group_len);
     let streams = [Stream::new(front, then[0]), Stream::new(back, then[1])];
     for index in 0..half {
@@ -293,9 +296,11 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
         let key = (half + index) * TOGETHER;
         dots_of_group(lanes, queries, back, head_dim, key, scores);
     }
-    if 2 * half < groups {
-        let last = &rows[2 * half * group_len..][..group_len];
-        dots_of_group(lanes, queries, last, head_dim, 2 * half * TOGETHER, scores);
+    let stream = Stream::new(rows, then[0]);
+    for index in 2 * half..groups {
+        let group = &rows[index * group_len..][..group_len];
+        stream.prefetch(group);
+        dots_of_group(lanes, queries, group, head_dim, index * TOGETHER, scores);
     }
     let rest = rows[groups * group_len..].chunks_exact(head_dim);
     for (key, row) in (groups * TOGETHER..).zip(rest) {

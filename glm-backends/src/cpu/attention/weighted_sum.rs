@@ -6,7 +6,7 @@ use super::{HALF, PIECE};
 use crate::cpu::{
     cache_slice::Element,
     lanes::{LANES, Lanes},
-    prefetch::{DISTANCE, Stream, prefetch_behind},
+    prefetch::{Stream, streams},
 };
 
 /// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
@@ -25,25 +25,43 @@ pub(super) fn weigh<L: Lanes, E: Element, const Q: usize>(
 ) {
     let (front, back) = sums.split_at_mut(Q * head_dim);
     // As with the keys, both halves at once where registers allow it.
-    if Q == 1 && L::MANY_REGISTERS && head_dim == 128 {
+    if Q == 1 && L::MANY_REGISTERS && head_dim == 128 && streams() == 2 {
         let done = lens[0].saturating_sub(HALF);
         let (front_rows, back_rows) = rows.split_at(lens[0].min(HALF) * head_dim);
         let back_rows = &back_rows[..done * head_dim];
         add_two_places(lanes, &weights[0], front_rows, back_rows, then, front, back);
         let rest = done..lens[0].min(HALF);
-        add_weighted(lanes, weights, rest, rows, head_dim, front);
+        let rows = Rows {
+            rows,
+            head_dim,
+            stream: Stream::new(rows, then[1]),
+        };
+        add_weighted(lanes, weights, rest, rows, front);
         return;
     }
+    let rows = Rows {
+        rows,
+        head_dim,
+        stream: Stream::new(rows, then[0]),
+    };
     for (half, sums) in [(0..HALF, front), (HALF..PIECE, back)] {
         let within = |key: usize| key.clamp(half.start, half.end);
         let seen_by_all = half.start..within(shortest);
-        add_weighted(lanes, weights, seen_by_all.clone(), rows, head_dim, sums);
+        add_weighted(lanes, weights, seen_by_all.clone(), rows, sums);
         // What only some see.
         for (query, sums) in sums.chunks_exact_mut(head_dim).enumerate() {
             let keys = seen_by_all.end..within(lens[query]);
-            add_weighted(lanes, &[weights[query]], keys, rows, head_dim, sums);
+            add_weighted(lanes, &[weights[query]], keys, rows, sums);
         }
     }
+}
+
+/// The values of a piece, read from the first to the last.
+#[derive(Clone, Copy)]
+struct Rows<'a, E> {
+    rows: &'a [E],
+    head_dim: usize,
+    stream: Stream,
 }
 
 /// Adds `weight · row` for some keys to `sums`.
@@ -52,29 +70,34 @@ fn add_weighted<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     weights: &[[f32; PIECE]; Q],
     keys: Range<usize>,
-    rows: &[E],
-    head_dim: usize,
+    rows: Rows<'_, E>,
     sums: &mut [f32],
 ) {
     if keys.is_empty() {
         return;
     }
-    let rows = &rows[keys.start * head_dim..keys.end * head_dim];
-    match head_dim {
-        128 if Q == 1 => add_columns::<L, E, Q, 8>(lanes, weights, keys.start, rows, 128, 0, sums),
+    let weights = weights.each_ref().map(|weights| &weights[keys.clone()]);
+    let rows = Rows {
+        rows: &rows.rows[keys.start * rows.head_dim..keys.end * rows.head_dim],
+        ..rows
+    };
+    // Loops of a known length for the heads of the published models.
+    let known = |head_dim| Rows { head_dim, ..rows };
+    match rows.head_dim {
+        128 if Q == 1 => add_columns::<L, E, Q, 8>(lanes, weights, known(128), 0, sums),
         128 => {
-            add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 128, 0, sums);
-            add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 128, 64, sums);
+            add_columns::<L, E, Q, 4>(lanes, weights, known(128), 0, sums);
+            add_columns::<L, E, Q, 4>(lanes, weights, known(128), 64, sums);
         }
-        64 => add_columns::<L, E, Q, 4>(lanes, weights, keys.start, rows, 64, 0, sums),
-        _ => {
+        64 => add_columns::<L, E, Q, 4>(lanes, weights, known(64), 0, sums),
+        head_dim => {
             let mut column = 0;
             while column + LANES <= head_dim {
-                add_columns::<L, E, Q, 1>(lanes, weights, keys.start, rows, head_dim, column, sums);
+                add_columns::<L, E, Q, 1>(lanes, weights, rows, column, sums);
                 column += LANES;
             }
             if column < head_dim {
-                add_tail(lanes, weights, keys.start, rows, head_dim, column, sums);
+                add_tail(lanes, weights, rows, column, sums);
             }
         }
     }
@@ -126,13 +149,12 @@ fn add_two_places<L: Lanes, E: Element>(
 #[inline(always)]
 fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
     lanes: L,
-    weights: &[[f32; PIECE]; Q],
-    first_key: usize,
-    rows: &[E],
-    head_dim: usize,
+    weights: [&[f32]; Q],
+    rows: Rows<'_, E>,
     column: usize,
     out: &mut [f32],
 ) {
+    let head_dim = rows.head_dim;
     let mut sums = [[lanes.splat(0.0); V]; Q];
     for query in 0..Q {
         let out = out[query * head_dim + column..][..V * LANES].as_chunks().0;
@@ -140,11 +162,8 @@ fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
             sums[query][vector] = lanes.load(&out[vector]);
         }
     }
-    let weights = weights
-        .each_ref()
-        .map(|weights| &weights[first_key..][..rows.len() / head_dim]);
-    for (key, row) in rows.chunks_exact(head_dim).enumerate() {
-        prefetch_behind(row, DISTANCE);
+    for (key, row) in rows.rows.chunks_exact(head_dim).enumerate() {
+        rows.stream.prefetch(row);
         let values = row[column..][..V * LANES].as_chunks().0;
         for vector in 0..V {
             let values = E::load(lanes, &values[vector]);
@@ -168,19 +187,15 @@ fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
 #[inline(always)]
 fn add_tail<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
-    weights: &[[f32; PIECE]; Q],
-    first_key: usize,
-    rows: &[E],
-    head_dim: usize,
+    weights: [&[f32]; Q],
+    rows: Rows<'_, E>,
     column: usize,
     out: &mut [f32],
 ) {
-    for (query, out) in out.chunks_exact_mut(head_dim).enumerate() {
+    let head_dim = rows.head_dim;
+    for (weights, out) in weights.iter().zip(out.chunks_exact_mut(head_dim)) {
         let mut sum = lanes.load_part(&out[column..], 0.0);
-        for (weight, row) in weights[query][first_key..]
-            .iter()
-            .zip(rows.chunks_exact(head_dim))
-        {
+        for (weight, row) in weights.iter().zip(rows.rows.chunks_exact(head_dim)) {
             let values = E::load_tail(lanes, &row[column..]);
             sum = lanes.mul_add(lanes.splat(*weight), values, sum);
         }
