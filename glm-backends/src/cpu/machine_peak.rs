@@ -10,14 +10,14 @@ use std::{
 use super::{
     CpuLevel,
     pool::{self, Pool},
-    prefetch::{DISTANCE, LINE, prefetch, streams},
+    prefetch::{LINE, Reading, prefetch},
     shares::for_each_part,
 };
 
 /// Bytes that a thread takes at a time.
 const READ_CHUNK: usize = 1 << 20;
 
-/// Bytes of a stream, where several are read in turn: see [`streams`]. 4, 8 and 16 streams were slower than 1 and 2
+/// Bytes of a stream, where several are read in turn: see [`Reading`]. 4, 8 and 16 streams were slower than 1 and 2
 /// everywhere.
 const STREAM: usize = 1 << 15;
 
@@ -114,15 +114,16 @@ fn read_chunk_avx2(chunk: &[u8]) -> u8 {
 /// Plain loops that the compiler turns into vectors.
 #[inline(always)]
 fn exclusive_or(chunk: &[u8]) -> u8 {
-    match streams() {
-        1 => exclusive_or_in_streams::<1, STREAM>(chunk),
-        _ => exclusive_or_in_streams::<2, { 2 * STREAM }>(chunk),
+    let Reading { streams, distance } = Reading::of_this_cpu();
+    match streams {
+        1 => exclusive_or_in_streams::<1, STREAM>(chunk, distance),
+        _ => exclusive_or_in_streams::<2, { 2 * STREAM }>(chunk, distance),
     }
 }
 
 /// `ALL` bytes at a time, in `N` streams.
 #[inline(always)]
-fn exclusive_or_in_streams<const N: usize, const ALL: usize>(chunk: &[u8]) -> u8 {
+fn exclusive_or_in_streams<const N: usize, const ALL: usize>(chunk: &[u8], distance: usize) -> u8 {
     let (pieces, tail) = chunk.as_chunks::<ALL>();
     let mut sums = [[0; LINE]; 2]; // As many as fit the registers of every instruction set.
     for piece in pieces {
@@ -130,14 +131,14 @@ fn exclusive_or_in_streams<const N: usize, const ALL: usize>(chunk: &[u8]) -> u8
         let of_stream = lines.len() / N;
         for index in 0..of_stream {
             // At the end of the streams, those behind them.
-            let more = if index * LINE + DISTANCE >= of_stream * LINE {
+            let more = if index * LINE + distance >= of_stream * LINE {
                 (N - 1) * of_stream * LINE
             } else {
                 0
             };
             for stream in 0..N {
                 let line = &lines[stream * of_stream + index];
-                prefetch(line.as_ptr().wrapping_add(DISTANCE + more));
+                prefetch(line.as_ptr().wrapping_add(distance + more));
                 for (sum, byte) in sums[(index + stream) % 2].iter_mut().zip(line) {
                     *sum ^= byte;
                 }

@@ -17,7 +17,7 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool::Pool,
-    prefetch::{Stream, streams},
+    prefetch::{Reading, Stream},
     shares::for_each_part,
 };
 
@@ -244,7 +244,7 @@ impl SomeQueries<'_> {
     }
 }
 
-/// Where the two halves of a piece begin, which are read in turn where that is faster: see [`streams`].
+/// Where the two halves of a piece begin, which are read in turn where that is faster: see [`Reading`].
 fn starts(cache: CacheSlice<'_>, row: usize, head_dim: usize) -> [*const u8; 2] {
     [row, row + HALF].map(|row| cache.address(row, head_dim))
 }
@@ -281,7 +281,7 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
 ) {
     let group_len = TOGETHER * head_dim;
     let groups = rows.len() / group_len;
-    let half = match streams() {
+    let half = match Reading::of_this_cpu().streams {
         1 => 0,
         _ => groups / 2,
     };

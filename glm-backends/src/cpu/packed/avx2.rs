@@ -10,7 +10,7 @@ use super::{
     activation::TokenTile,
     tile::{self, Codes, Finish, Kernels, LONG_GROUP, Tile},
 };
-use crate::cpu::prefetch::{DISTANCE, prefetch};
+use crate::cpu::prefetch::prefetch;
 
 pub(super) static KERNELS: Kernels = Kernels {
     int8_tokens: 4,
@@ -27,9 +27,6 @@ pub(super) static KERNELS: Kernels = Kernels {
     leave: || (),
     finish,
 };
-
-/// How far ahead of the multiplication weights are asked for.
-const WORDS_AHEAD: usize = DISTANCE / size_of::<u32>();
 
 /// Rows in a register, of which a block has two.
 const LANES: usize = 8;
@@ -74,8 +71,8 @@ fn int8_tokens<const TOKENS: usize>(tile: &mut Tile<'_>) {
 /// The sums of a tile's dot products in one group: eight rows a register.
 type Dots<const TOKENS: usize> = [[__m256i; 2]; TOKENS];
 
-/// One of the three functions that add 32 columns: codes, activations, sums.
-type AddColumns<const TOKENS: usize> = unsafe fn(*const u32, *const u32, &mut Dots<TOKENS>);
+/// One of the three functions that add 32 columns: codes, words from them to those to ask memory for, activations, sums.
+type AddColumns<const TOKENS: usize> = unsafe fn(*const u32, usize, *const u32, &mut Dots<TOKENS>);
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -99,6 +96,7 @@ fn int8_tile<const TOKENS: usize>(tile: &mut Tile<'_>, add_32_columns: AddColumn
         }
         for (group, first) in (0..tile.columns).step_by(group_columns).enumerate() {
             let columns = group_columns.min(tile.columns - first);
+            let ahead = tile.words_ahead(0);
             let (token_scales, corrections) = (activations, activations.add(TOKENS));
             activations = activations.add(2 * TOKENS);
             let mut dots = [[_mm256_setzero_si256(); 2]; TOKENS];
@@ -106,7 +104,7 @@ fn int8_tile<const TOKENS: usize>(tile: &mut Tile<'_>, add_32_columns: AddColumn
                 *dots = [_mm256_set1_epi32(corrections.add(token).read().cast_signed()); 2];
             }
             for _ in 0..columns / 32 {
-                add_32_columns(codes, activations, &mut dots);
+                add_32_columns(codes, ahead, activations, &mut dots);
                 codes = codes.add(words_per_32);
                 activations = activations.add(8 * TOKENS);
             }
@@ -143,6 +141,7 @@ fn int8_tile<const TOKENS: usize>(tile: &mut Tile<'_>, add_32_columns: AddColumn
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn add_nibbles<const TOKENS: usize>(
     codes: *const u32,
+    ahead: usize,
     activations: *const u32,
     dots: &mut Dots<TOKENS>,
 ) {
@@ -153,7 +152,7 @@ unsafe fn add_nibbles<const TOKENS: usize>(
             // SAFETY: the caller's promise; prefetching may name any address.
             let words = unsafe {
                 let at = codes.add(step * BLOCK_ROWS + half * LANES);
-                prefetch(at.wrapping_add(WORDS_AHEAD));
+                prefetch(at.wrapping_add(ahead));
                 _mm256_loadu_si256(at.cast())
             };
             let first = _mm256_and_si256(words, low);
@@ -180,6 +179,7 @@ unsafe fn add_nibbles<const TOKENS: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn add_wide_nibbles<const TOKENS: usize>(
     codes: *const u32,
+    _: usize,
     activations: *const u32,
     dots: &mut Dots<TOKENS>,
 ) {
@@ -208,6 +208,7 @@ unsafe fn add_wide_nibbles<const TOKENS: usize>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn add_bytes<const TOKENS: usize>(
     codes: *const u32,
+    ahead: usize,
     activations: *const u32,
     dots: &mut Dots<TOKENS>,
 ) {
@@ -218,7 +219,7 @@ unsafe fn add_bytes<const TOKENS: usize>(
             // SAFETY: the caller's promise; prefetching may name any address.
             let words = unsafe {
                 let at = codes.add(step * BLOCK_ROWS + half * LANES);
-                prefetch(at.wrapping_add(WORDS_AHEAD));
+                prefetch(at.wrapping_add(ahead));
                 _mm256_loadu_si256(at.cast())
             };
             let words = _mm256_xor_si256(words, offset);

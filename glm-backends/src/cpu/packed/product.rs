@@ -17,7 +17,7 @@ use super::{
 use crate::cpu::{
     chunks::Parts,
     pool::Pool,
-    prefetch::{LINE, prefetch, streams},
+    prefetch::{LINE, Reading, prefetch},
     shares::for_each_part,
 };
 
@@ -227,7 +227,10 @@ impl Product<'_> {
     /// One tile of tokens: each weight is used as it arrives.
     fn stream(&self, blocks: &Range<usize>, tokens: &Range<usize>, sums: &mut [f32]) {
         let columns = 0..self.weight.layout.padded_cols();
-        for tile_blocks in runs(blocks, self.kernels.blocks.min(streams())) {
+        for tile_blocks in runs(
+            blocks,
+            self.kernels.blocks.min(Reading::of_this_cpu().streams),
+        ) {
             let sums = &mut sums[(tile_blocks.start - blocks.start) * tokens.len() * BLOCK_ROWS..];
             let codes = self.codes(&tile_blocks, &columns);
             self.multiply(&tile_blocks, codes, tokens, &columns, sums, tokens.len());

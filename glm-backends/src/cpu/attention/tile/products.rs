@@ -8,7 +8,7 @@ use super::{
 use crate::cpu::{
     cache_slice::Element,
     lanes::{LANES, Lanes},
-    prefetch::Ahead,
+    prefetch::{Ahead, Stream},
 };
 
 /// The classes of dims, as their sums are added up: each to the one before it, each sum of two to that of the two before
@@ -34,6 +34,7 @@ impl<L: Lanes> Meanwhile<L> for Nothing {
 /// them.
 struct Widen<'a, E, const R: usize> {
     rows: &'a [E],
+    stream: Stream,
     head_dim: usize,
     strips: &'a mut [Strip],
     ahead: &'a mut Ahead,
@@ -47,6 +48,7 @@ impl<L: Lanes, E: Element, const R: usize> Meanwhile<L> for Widen<'_, E, R> {
         if let Some(row) = self.rows.get(row)
             && quarter < R
         {
+            self.stream.prefetch(row);
             widen::<L, E, R>(lanes, row, quarter, self.strips);
         }
     }
@@ -187,7 +189,9 @@ pub(super) fn scores_of_rows<L: Lanes, E: Element, const V: usize, const R: usiz
     for strips in [&mut *current, &mut *next] {
         make_room(strips, R, head_dim);
     }
+    let stream = Stream::on(keys);
     for (place, row) in keys.chunks_exact(head_dim).take(R).enumerate() {
+        stream.prefetch(row);
         widen::<L, E, R>(lanes, row, place, current);
     }
     for (part, scores) in scores.chunks_mut(R).enumerate() {
@@ -199,6 +203,7 @@ pub(super) fn scores_of_rows<L: Lanes, E: Element, const V: usize, const R: usiz
         };
         let mut widen = Widen::<E, R> {
             rows: keys.get((part + 1) * R * head_dim..).unwrap_or_default(),
+            stream,
             head_dim,
             strips: next,
             ahead,

@@ -6,7 +6,7 @@ use super::super::PIECE;
 use crate::cpu::{
     cache_slice::{CacheSlice, Element, with_elements},
     lanes::{LANES, Lanes},
-    prefetch::{DISTANCE, prefetch_behind},
+    prefetch::Stream,
 };
 
 /// Some dims of a key or a value. Heads are cut into strips and the last one is padded with zeros: so the products read
@@ -38,12 +38,14 @@ pub(super) fn load<L: Lanes>(lanes: L, cache: CacheSlice<'_>, head_dim: usize, o
 
 #[inline(always)]
 fn load_rows<L: Lanes, E: Element>(lanes: L, rows: &[E], head_dim: usize, out: &mut [Strip]) {
+    let stream = Stream::on(rows);
     for (place, row) in rows.chunks_exact(head_dim).enumerate() {
+        stream.prefetch(row);
         widen::<L, E, PIECE>(lanes, row, place, out);
     }
 }
 
-/// Copies a row to place `place` of strips with room for `ROOM` rows, and asks for what lies behind it.
+/// Copies a row to place `place` of strips with room for `ROOM` rows.
 #[inline(always)]
 pub(super) fn widen<L: Lanes, E: Element, const ROOM: usize>(
     lanes: L,
@@ -51,7 +53,6 @@ pub(super) fn widen<L: Lanes, E: Element, const ROOM: usize>(
     place: usize,
     out: &mut [Strip],
 ) {
-    prefetch_behind(row, DISTANCE);
     for (row, out) in row.chunks(STRIP).zip(out.chunks_exact_mut(ROOM)) {
         let (out, _) = out[place].as_chunks_mut::<LANES>();
         for (row, out) in row.chunks(LANES).zip(out) {
