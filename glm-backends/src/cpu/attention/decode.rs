@@ -46,7 +46,7 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
             (batch, task / pieces % call.layout.kv_heads, start)
         };
         let parts = Parts::new(partials);
-        let run = |task: usize| {
+        let run = |task: usize, follows: bool| {
             let (batch, kv_head, start) = place((task + 1).min(tasks - 1));
             let next_row = call.row(batch, kv_head, start);
             let (batch, kv_head, start) = place(task);
@@ -57,6 +57,7 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
                     kv_head,
                     keys: start..start + PIECE,
                     next_row,
+                    has_queries: follows && !task.is_multiple_of(pieces),
                     scratch,
                     // SAFETY: each task is taken once, and the parts of different tasks do not overlap.
                     partials: unsafe { parts.part(task * task_len..(task + 1) * task_len) },
@@ -64,7 +65,11 @@ pub(super) fn attention(level: CpuLevel, call: Call<'_>, out: &mut [f32]) {
                 run_at(level, piece);
             });
         };
-        for_each_part(Pool::global(), tasks, 1, tasks, |tasks| tasks.for_each(run));
+        for_each_part(Pool::global(), tasks, 1, tasks, |tasks| {
+            for (index, task) in tasks.enumerate() {
+                run(task, index > 0);
+            }
+        });
         let partials = &*partials;
         for_each_chunk(out, heads * call.layout.head_dim, |token, out| {
             run_at(
@@ -106,6 +111,8 @@ struct Piece<'a> {
     keys: Range<usize>,
     /// The row of the cache where the next piece begins.
     next_row: usize,
+    /// True when the queries are those that the scratch memory has from the piece before.
+    has_queries: bool,
     scratch: &'a mut Scratch,
     partials: &'a mut [f32],
 }
@@ -126,10 +133,13 @@ impl Kernel for Piece<'_> {
         // Tiles as long as there are queries for all lanes.
         let mut first = partials.len() / len / LANES * LANES;
         if first > 0 {
-            let head = (self.batch, self.kv_head);
-            let query = |number| (number % seq, self.kv_head * group + number / seq);
             let tiles = &mut scratch.tiles;
-            tiles.attend(lanes, &call, head, self.keys.clone(), first, query);
+            if !self.has_queries {
+                let query = |number| (number % seq, self.kv_head * group + number / seq);
+                tiles.take(&call, self.batch, first, query);
+            }
+            let head = (self.batch, self.kv_head);
+            tiles.attend(lanes, &call, head, self.keys.clone());
             for (number, partial) in partials.chunks_exact_mut(len).take(first).enumerate() {
                 let (values, statistics) = partial.split_at_mut(call.layout.head_dim);
                 let (largest, sum) = tiles.seen(number, values);

@@ -73,9 +73,10 @@ impl Kernel for SomeQueries<'_> {
             (number / group, kv_head * group + number % group)
         };
         let keys = call.spans[batch].first..call.step.total();
-        let (count, head) = (queries.len(), (batch, kv_head));
+        let count = queries.len();
         let scratch = self.scratch;
-        scratch.attend(lanes, &call, head, keys, count, query);
+        scratch.take(&call, batch, count, query);
+        scratch.attend(lanes, &call, (batch, kv_head), keys);
         for number in 0..count {
             let (index, head) = query(number);
             // SAFETY: a query of a head is in one task, and the last part has gone out of use.

@@ -63,6 +63,8 @@ pub(super) struct Scratch<const V: usize> {
     /// The queries of a tile, `[V * LANES, head_dim]`: they come from places far apart, which is faster row by row.
     rows: Vec<f32>,
     tiles: Vec<QueryTile<V>>,
+    /// How many of the tiles have queries.
+    used: usize,
 }
 
 impl<const V: usize> Default for Scratch<V> {
@@ -74,6 +76,7 @@ impl<const V: usize> Default for Scratch<V> {
             scores: vec![Queries::ZEROS; PIECE],
             rows: Vec::new(),
             tiles: Vec::new(),
+            used: 0,
         }
     }
 }
@@ -82,8 +85,28 @@ impl<const V: usize> Scratch<V> {
     /// Queries of a tile.
     const QUERIES: usize = V * LANES;
 
-    /// Lets `count` queries of a key head see those of the keys in `range` that are for them, a piece after the other.
-    /// `query` says which token of the step each is, and which head. `range` begins where a piece begins.
+    /// Takes `count` queries. `query` says which token of the step each is, and which head.
+    #[inline(always)]
+    pub(super) fn take(
+        &mut self,
+        call: &Call<'_>,
+        batch: usize,
+        count: usize,
+        query: impl Fn(usize) -> (usize, usize),
+    ) {
+        self.rows.resize(Self::QUERIES * call.layout.head_dim, 0.0);
+        self.used = count.div_ceil(Self::QUERIES);
+        self.tiles
+            .resize_with(self.tiles.len().max(self.used), QueryTile::default);
+        for (index, tile) in self.tiles[..self.used].iter_mut().enumerate() {
+            let first = index * Self::QUERIES;
+            let numbers = first..count.min(first + Self::QUERIES);
+            tile.take(call, batch, numbers.map(&query), &mut self.rows);
+        }
+    }
+
+    /// Lets the queries see those of the keys in `range` that are for them, a piece after the other. `range` begins where a
+    /// piece begins.
     #[inline(always)]
     pub(super) fn attend<L: Lanes>(
         &mut self,
@@ -91,19 +114,11 @@ impl<const V: usize> Scratch<V> {
         call: &Call<'_>,
         (batch, kv_head): (usize, usize),
         range: Range<usize>,
-        count: usize,
-        query: impl Fn(usize) -> (usize, usize),
     ) {
         let head_dim = call.layout.head_dim;
-        self.rows.resize(Self::QUERIES * head_dim, 0.0);
-        let used = count.div_ceil(Self::QUERIES);
-        self.tiles
-            .resize_with(self.tiles.len().max(used), QueryTile::default);
-        let tiles = &mut self.tiles[..used];
-        for (index, tile) in tiles.iter_mut().enumerate() {
-            let first = index * Self::QUERIES;
-            let numbers = first..count.min(first + Self::QUERIES);
-            tile.start(call, batch, numbers.map(&query), &mut self.rows);
+        let tiles = &mut self.tiles[..self.used];
+        for tile in &mut *tiles {
+            tile.start();
         }
         let end = tiles.iter().map(|tile| tile.end).max().unwrap_or(0);
         let end = end.min(range.end);
@@ -195,7 +210,7 @@ impl<const V: usize> Default for QueryTile<V> {
 impl<const V: usize> QueryTile<V> {
     /// Takes new queries, tokens of the step and heads.
     #[inline(always)]
-    fn start(
+    fn take(
         &mut self,
         call: &Call<'_>,
         batch: usize,
@@ -207,13 +222,10 @@ impl<const V: usize> QueryTile<V> {
         self.query.clear();
         self.query.resize(padded_dim, Queries::ZEROS);
         let sums = V * LANES * head_dim.next_multiple_of(LANES);
-        self.sum_of_values.clear();
-        self.sum_of_values.resize(sums, 0.0);
-        for of_half in &mut self.sums_of_halves {
-            of_half.resize(sums, 0.0);
+        let [front, back] = &mut self.sums_of_halves;
+        for of_queries in [&mut self.sum_of_values, front, back] {
+            of_queries.resize(sums, 0.0);
         }
-        self.largest = Queries::NO_SCORES;
-        self.sum = Queries::ZEROS;
         self.ends = [[0; LANES]; V];
         let ends = self.ends.as_flattened_mut();
         for (lane, (index, head)) in queries.enumerate() {
@@ -227,6 +239,13 @@ impl<const V: usize> QueryTile<V> {
                 *query = rows[lane * head_dim + dim] * scale;
             }
         }
+    }
+
+    /// Forgets what the queries have seen.
+    fn start(&mut self) {
+        self.sum_of_values.fill(0.0);
+        self.largest = Queries::NO_SCORES;
+        self.sum = Queries::ZEROS;
     }
 
     /// Takes in a piece, of which there are copies in strips.
