@@ -11,6 +11,7 @@ use super::{
     exp::exp,
     lanes::{LANES, Lanes},
     level::CpuLevel,
+    prefetch::Reading,
     rotary::{QkvLayout, Step},
 };
 
@@ -126,6 +127,7 @@ pub fn attention_at(
         keys,
         values,
         spans,
+        streams: Reading::of_this_cpu().streams,
     };
     if step.seq <= FEW_QUERIES {
         decode::attention(level, call, out);
@@ -143,6 +145,8 @@ struct Call<'a> {
     keys: CacheSlice<'a>,
     values: CacheSlice<'a>,
     spans: &'a [Span],
+    /// Places where keys and values are best read at a time.
+    streams: usize,
 }
 
 impl Call<'_> {

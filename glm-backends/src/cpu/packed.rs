@@ -48,7 +48,7 @@ mod tile;
 use glm_quant::{PackedLayout, PackedMatrix};
 use half::f16;
 
-use super::{CpuLevel, pool::Pool};
+use super::{CpuLevel, pool::Pool, prefetch::Reading};
 pub use dequantize::{packed_dequantize, packed_row};
 use tile::Kernels;
 
@@ -158,6 +158,7 @@ pub fn packed_linear_at(
         weight,
         bias,
         activations,
+        Reading::of_this_cpu().streams,
         out,
     );
 }

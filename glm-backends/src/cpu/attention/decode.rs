@@ -17,7 +17,7 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool::Pool,
-    prefetch::{Reading, Stream},
+    prefetch::Stream,
     shares::for_each_part,
 };
 
@@ -222,7 +222,15 @@ impl SomeQueries<'_> {
         with_elements!(call.keys, |keys| {
             let keys = &keys[row * head_dim..][..longest * head_dim];
             let then = starts(call.values, row, head_dim);
-            dots(lanes, queries, keys, head_dim, then, &mut scores);
+            dots(
+                lanes,
+                queries,
+                keys,
+                head_dim,
+                call.streams,
+                then,
+                &mut scores,
+            );
         });
         let partial_len = partial_len(call);
         for (query, partial) in partials.chunks_exact_mut(partial_len).enumerate() {
@@ -240,7 +248,17 @@ impl SomeQueries<'_> {
         with_elements!(call.values, |values| {
             let values = &values[row * head_dim..][..longest * head_dim];
             let then = starts(call.keys, self.next_row, head_dim);
-            weigh(lanes, &scores, lens, shortest, values, head_dim, then, sums);
+            let rows = (values, head_dim);
+            weigh(
+                lanes,
+                &scores,
+                lens,
+                shortest,
+                rows,
+                call.streams,
+                then,
+                sums,
+            );
         });
         let (front, back) = sums.split_at(Q * head_dim);
         let halves = front
@@ -254,7 +272,7 @@ impl SomeQueries<'_> {
     }
 }
 
-/// Where the two halves of a piece begin, which are read in turn where that is faster: see [`Reading`].
+/// Where the two halves of a piece begin, which are read in turn where that is faster.
 fn starts(cache: CacheSlice<'_>, row: usize, head_dim: usize) -> [*const u8; 2] {
     [row, row + HALF].map(|row| cache.address(row, head_dim))
 }
@@ -266,14 +284,15 @@ fn dots<L: Lanes, E: Element, const Q: usize>(
     queries: &[f32],
     rows: &[E],
     head_dim: usize,
+    streams: usize,
     then: [*const u8; 2],
     scores: &mut [[f32; PIECE]; Q],
 ) {
     // Loops of a known length for the heads of the published models.
     match head_dim {
-        128 => dots_of_width(lanes, queries, rows, 128, then, scores),
-        64 => dots_of_width(lanes, queries, rows, 64, then, scores),
-        _ => dots_of_width(lanes, queries, rows, head_dim, then, scores),
+        128 => dots_of_width(lanes, queries, rows, 128, streams, then, scores),
+        64 => dots_of_width(lanes, queries, rows, 64, streams, then, scores),
+        _ => dots_of_width(lanes, queries, rows, head_dim, streams, then, scores),
     }
 }
 
@@ -286,15 +305,13 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
     queries: &[f32],
     rows: &[E],
     head_dim: usize,
+    streams: usize,
     then: [*const u8; 2],
     scores: &mut [[f32; PIECE]; Q],
 ) {
     let group_len = TOGETHER * head_dim;
     let groups = rows.len() / group_len;
-    let half = match Reading::of_this_cpu().streams {
-        1 => 0,
-        _ => groups / 2,
-    };
+    let half = if streams == 1 { 0 } else { groups / 2 };
     let (front, back) = rows.split_at(half * group_len);
     let streams = [Stream::new(front, then[0]), Stream::new(back, then[1])];
     for index in 0..half {
@@ -447,6 +464,61 @@ impl Kernel for Join<'_> {
                 }
             }
             divide(lanes, out, total.sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::rotary::{QkvLayout, Step};
+
+    #[test]
+    fn one_place_and_two_give_the_same_bits() {
+        let head_dim = 128;
+        // Pieces of every kind: full, of half and a bit, of a few keys; several queries, and those of a tile.
+        for (total, seq) in [(3, 1), (300, 1), (515, 1), (1300, 1), (700, 6), (600, 16)] {
+            let noise = |len: usize, seed: u32| -> Vec<f16> {
+                let codes = (0..len as u32).map(move |i| (i + seed).wrapping_mul(0x9e37_79b9) >> 8);
+                codes
+                    .map(|code| f16::from_f32(code as f32 / (1 << 23) as f32 - 1.0))
+                    .collect()
+            };
+            let (keys, values) = (
+                noise(2 * total * head_dim, 1),
+                noise(2 * total * head_dim, 7),
+            );
+            let query: Vec<f32> = (0..seq * 2 * head_dim)
+                .map(|i| (i % 23) as f32 / 8.0 - 1.3)
+                .collect();
+            let attend = |level, streams| {
+                let mut out = vec![f32::NAN; query.len()];
+                let call = Call {
+                    layout: QkvLayout::by_head(2, head_dim, 2),
+                    step: Step {
+                        batch: 1,
+                        seq,
+                        start: total - seq,
+                        capacity: total,
+                    },
+                    query: &query,
+                    keys: CacheSlice::F16(&keys),
+                    values: CacheSlice::F16(&values),
+                    spans: &[super::super::Span {
+                        first: 0,
+                        context: 0,
+                    }],
+                    streams,
+                };
+                attention(level, call, &mut out);
+                out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+            };
+            let expected = attend(CpuLevel::Scalar, 1);
+            for level in CpuLevel::available() {
+                for streams in [1, 2] {
+                    assert_eq!(attend(level, streams), expected, "{level} {streams}");
+                }
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::cpu::{
     chunks::Parts,
     pool::Pool,
-    prefetch::{LINE, Reading, prefetch},
+    prefetch::{LINE, prefetch},
     shares::for_each_part,
 };
 
@@ -83,6 +83,8 @@ struct Product<'a> {
     weight: PackedView<'a>,
     bias: Option<&'a [f32]>,
     activations: Activations,
+    /// Row blocks that are best read at a time.
+    streams: usize,
     tokens: usize,
     tile_tokens: usize,
     /// Words of laid-out activations for one token.
@@ -101,6 +103,7 @@ pub(super) fn linear(
     weight: PackedView<'_>,
     bias: Option<&[f32]>,
     activations: Activations,
+    streams: usize,
     out: &mut [f32],
 ) {
     let layout = weight.layout;
@@ -132,6 +135,7 @@ pub(super) fn linear(
         weight,
         bias,
         activations,
+        streams,
         tokens: m,
         tile_tokens,
         token_words,
@@ -227,10 +231,7 @@ impl Product<'_> {
     /// One tile of tokens: each weight is used as it arrives.
     fn stream(&self, blocks: &Range<usize>, tokens: &Range<usize>, sums: &mut [f32]) {
         let columns = 0..self.weight.layout.padded_cols();
-        for tile_blocks in runs(
-            blocks,
-            self.kernels.blocks.min(Reading::of_this_cpu().streams),
-        ) {
+        for tile_blocks in runs(blocks, self.kernels.blocks.min(self.streams)) {
             let sums = &mut sums[(tile_blocks.start - blocks.start) * tokens.len() * BLOCK_ROWS..];
             let codes = self.codes(&tile_blocks, &columns);
             self.multiply(&tile_blocks, codes, tokens, &columns, sums, tokens.len());
@@ -445,7 +446,7 @@ mod tests {
     use crate::cpu::CpuLevel;
 
     #[test]
-    fn every_number_of_threads_gives_the_same_bits() {
+    fn every_number_of_threads_and_streams_gives_the_same_bits() {
         let (rows, cols) = (700, 300);
         for (bits, group) in [(Bits::Four, GroupSize::G32), (Bits::Eight, GroupSize::Row)] {
             let layout = PackedLayout {
@@ -462,7 +463,7 @@ mod tests {
                 let x: Vec<f32> = (0..m * cols).map(|i| (i % 101) as f32 - 50.3).collect();
                 for activations in [Activations::Float32, Activations::Int8] {
                     let mut expected = None;
-                    for threads in [1, 2, 3, 7] {
+                    for (threads, streams) in [(1, 1), (2, 1), (3, 2), (7, 2)] {
                         let mut y = vec![f32::NAN; m * rows];
                         linear(
                             &Pool::new(threads),
@@ -472,6 +473,7 @@ mod tests {
                             (&weight).into(),
                             None,
                             activations,
+                            streams,
                             &mut y,
                         );
                         assert_eq!(&y, expected.get_or_insert_with(|| y.clone()));
