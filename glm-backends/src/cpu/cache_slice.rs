@@ -191,6 +191,15 @@ fn quantize_row(values: &[f32], codes: &mut [i8]) -> f16 {
 pub(super) trait Element: Copy + Default + Sync {
     fn load<L: Lanes>(lanes: L, values: &[Self; LANES]) -> L::Vector;
 
+    /// The first up to 16 values of a slice, zero behind its end.
+    #[inline(always)]
+    fn load_part<L: Lanes>(lanes: L, values: &[Self]) -> L::Vector {
+        match values.first_chunk() {
+            Some(values) => Self::load(lanes, values),
+            None => Self::load_tail(lanes, values),
+        }
+    }
+
     /// Fewer than 16 values, zero behind them.
     #[inline(always)]
     fn load_tail<L: Lanes>(lanes: L, values: &[Self]) -> L::Vector {

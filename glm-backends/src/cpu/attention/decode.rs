@@ -393,10 +393,7 @@ fn products<L: Lanes, E: Element, const Q: usize, const R: usize>(
 fn multiply<L: Lanes>(lanes: L, values: &mut [f32], scales: &[f16]) {
     let scales = &scales[..values.len()];
     for (values, scales) in values.chunks_mut(LANES).zip(scales.chunks(LANES)) {
-        let scales = match scales.first_chunk() {
-            Some(scales) => f16::load(lanes, scales),
-            None => f16::load_tail(lanes, scales),
-        };
+        let scales = f16::load_part(lanes, scales);
         let product = lanes.mul(lanes.load_part(values, 0.0), scales);
         lanes.store_part(product, values);
     }

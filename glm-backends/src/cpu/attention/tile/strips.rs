@@ -56,17 +56,8 @@ pub(super) fn widen<L: Lanes, E: Element, const ROOM: usize>(
     for (row, out) in row.chunks(STRIP).zip(out.chunks_exact_mut(ROOM)) {
         let (out, _) = out[place].as_chunks_mut::<LANES>();
         for (row, out) in row.chunks(LANES).zip(out) {
-            lanes.store(load_part(lanes, row), out);
+            lanes.store(E::load_part(lanes, row), out);
         }
-    }
-}
-
-/// Up to 16 values; zero behind them.
-#[inline(always)]
-fn load_part<L: Lanes, E: Element>(lanes: L, values: &[E]) -> L::Vector {
-    match values.first_chunk() {
-        Some(values) => E::load(lanes, values),
-        None => E::load_tail(lanes, values),
     }
 }
 
@@ -123,6 +114,6 @@ impl<'a, E: Element> Values<'a, E> {
         let start = dim / self.stride * self.strip_stride + dim % self.stride;
         let width = LANES.min(self.dims - dim);
         let rows = self.values[start..].chunks(self.stride);
-        rows.map(move |row| load_part(lanes, &row[..width]))
+        rows.map(move |row| E::load_part(lanes, &row[..width]))
     }
 }
