@@ -12,7 +12,8 @@ use glm_backends::cpu::{
 
 const LAYOUT: QkvLayout = QkvLayout::by_head(32, 128, 2);
 
-const PRECISIONS: [(&str, CachePrecision); 3] = [
+const PRECISIONS: [(&str, CachePrecision); 4] = [
+    ("int16", CachePrecision::Int16),
     ("f16", CachePrecision::F16),
     ("int8", CachePrecision::Int8),
     ("f32", CachePrecision::F32),
@@ -191,6 +192,13 @@ fn row(slice: CacheSlice<'_>, index: usize, len: usize) -> Vec<f64> {
     match slice {
         CacheSlice::F32(values) => values[range].iter().map(|v| f64::from(*v)).collect(),
         CacheSlice::F16(values) => values[range].iter().map(|v| v.to_f64()).collect(),
+        CacheSlice::Int16 { codes, scales } => {
+            let scale = f64::from(scales[index]);
+            codes[range]
+                .iter()
+                .map(|code| f64::from(*code) * scale)
+                .collect()
+        }
         CacheSlice::Int8 { codes, scales } => {
             let scale = scales[index].to_f64();
             codes[range]

@@ -116,8 +116,8 @@ fn the_second_family_is_measured_with_a_head_of_its_own() {
     );
     assert!(report.weight_bytes > (3 * layer + 512 * 64) / 2);
     assert!(report.weight_bytes < (3 * layer + 2 * 512 * 64) / 2);
-    // Two key heads of 16 values, in f16.
-    assert_eq!(report.cache_bytes_per_token, 3 * 2 * 2 * 32);
+    // Two key heads of 16 values, in int16 with scales.
+    assert_eq!(report.cache_bytes_per_token, 3 * 2 * 2 * 36);
     let cache = (1300 + 2) * report.cache_bytes_per_token;
     assert_eq!(decode.bytes_per_token, report.weight_bytes + cache);
     let head = decode

@@ -3,8 +3,9 @@
 
 mod cache_memory;
 
-use cache_memory::{Cache, PRECISIONS, Precision, TOLERANCE, noise, precisions};
+use cache_memory::{Cache, PRECISIONS, Precision, noise, precisions};
 use glm_backends::cpu::{CpuLevel, QkvLayout, Span, Step, attention_at};
+use half::f16;
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -157,7 +158,7 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     let scalar = case.run(CpuLevel::Scalar);
     for (index, (found, expected)) in scalar.iter().zip(case.naive()).enumerate() {
         prop_assert!(
-            (f64::from(*found) - expected).abs() <= TOLERANCE,
+            (f64::from(*found) - expected).abs() <= case.keys.tolerance(),
             "element {index}: {found}, expected {expected}"
         );
     }
@@ -280,7 +281,7 @@ fn long_contexts_equal_the_formula() {
             let case = Case::new(layout, step, spans, precision, 5);
             for (found, expected) in case.run(CpuLevel::active()).iter().zip(case.naive()) {
                 assert!(
-                    (f64::from(*found) - expected).abs() <= TOLERANCE,
+                    (f64::from(*found) - expected).abs() <= case.keys.tolerance(),
                     "{found} {expected}"
                 );
             }
@@ -291,7 +292,10 @@ fn long_contexts_equal_the_formula() {
 #[test]
 fn scores_of_any_size_give_numbers() {
     for seq in [1, 20] {
-        for size in [1e-30, 1e4, 1e15] {
+        let sizes = [1e-30, 1e4, 1e15].into_iter();
+        for (size, precision) in
+            sizes.flat_map(|size| PRECISIONS.map(|precision| (size, precision)))
+        {
             let layout = QkvLayout::by_head(1, 16, 1);
             let step = Step {
                 batch: 1,
@@ -303,7 +307,7 @@ fn scores_of_any_size_give_numbers() {
                 first: 0,
                 context: 0,
             }];
-            let mut case = Case::new(layout, step, spans, Precision::F32, 9);
+            let mut case = Case::new(layout, step, spans, precision, 9);
             case.query.iter_mut().for_each(|query| *query *= size);
             for value in case.run(CpuLevel::active()) {
                 assert!(value.abs() <= 1.0, "{value}");
@@ -348,27 +352,65 @@ fn a_short_head_after_a_long_one_and_no_number_among_its_keys() {
         first: 0,
         context: 0,
     }];
-    // What a call leaves in the memory of a thread must not reach the next.
-    let mut spoilt = Case::new(
-        QkvLayout::by_head(1, 128, 1),
-        step,
-        spans.clone(),
-        Precision::F32,
-        3,
-    );
-    spoilt.keys = Cache::F32(vec![f32::NAN; 17 * 128]);
-    spoilt.values = spoilt.keys.clone();
-    assert!(
-        spoilt
-            .run(CpuLevel::active())
-            .iter()
-            .all(|value| value.is_nan())
-    );
-    let case = Case::new(QkvLayout::by_head(1, 20, 1), step, spans, Precision::F32, 4);
-    for (found, expected) in case.run(CpuLevel::active()).iter().zip(case.naive()) {
-        assert!(
-            (f64::from(*found) - expected).abs() <= TOLERANCE,
-            "{found} {expected}"
-        );
+    for precision in [Precision::F32, Precision::Int16] {
+        // What a call leaves in the memory of a thread must not reach the next.
+        let layout = QkvLayout::by_head(1, 128, 1);
+        let mut spoilt = Case::new(layout, step, spans.clone(), precision, 3);
+        match precision {
+            Precision::Int16 => spoilt.keys = Cache::Int16(vec![1; 17 * 128], vec![f32::NAN; 17]),
+            _ => spoilt.keys = Cache::F32(vec![f32::NAN; 17 * 128]),
+        }
+        let good = spoilt.values.clone();
+        for values in [spoilt.keys.clone(), good] {
+            spoilt.values = values;
+            let found = spoilt.run(CpuLevel::active());
+            assert!(found.iter().all(|value| value.is_nan()));
+        }
+        let layout = QkvLayout::by_head(1, 20, 1);
+        let case = Case::new(layout, step, spans.clone(), precision, 4);
+        for (found, expected) in case.run(CpuLevel::active()).iter().zip(case.naive()) {
+            assert!(
+                (f64::from(*found) - expected).abs() <= case.keys.tolerance(),
+                "{found} {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn no_number_in_a_query_or_a_value_gives_none() {
+    for (precision, seq) in PRECISIONS.into_iter().flat_map(|p| [(p, 1), (p, 20)]) {
+        let step = Step {
+            batch: 1,
+            seq,
+            start: 200,
+            capacity: 220,
+        };
+        let spans = vec![Span {
+            first: 0,
+            context: 0,
+        }];
+        let case = Case::new(QkvLayout::by_head(1, 24, 1), step, spans, precision, 6);
+        let mut of_query = case.clone();
+        of_query.query[7] = f32::NAN;
+        let mut of_value = case;
+        match &mut of_value.values {
+            Cache::F32(values) => values[100 * 24..101 * 24].fill(f32::NAN),
+            Cache::F16(values) => values[100 * 24..101 * 24].fill(f16::NAN),
+            Cache::Int16(_, scales) => scales[100] = f32::NAN,
+            Cache::Int8(_, scales) => scales[100] = f16::NAN,
+        }
+        for level in CpuLevel::available() {
+            let [of_query, of_value] = [of_query.run(level), of_value.run(level)];
+            assert!(
+                of_query[..24].iter().all(|value| value.is_nan()),
+                "{precision:?}"
+            );
+            assert!(of_query[24..].iter().all(|value| value.is_finite()));
+            assert!(
+                of_value.iter().all(|value| value.is_nan()),
+                "{precision:?} {seq} {level}"
+            );
+        }
     }
 }

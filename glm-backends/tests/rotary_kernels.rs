@@ -92,6 +92,7 @@ proptest! {
         let tolerance = match precision {
             Precision::F32 => 1e-6,
             Precision::F16 => 6e-4,
+            Precision::Int16 => 1.42 / 8191.0 * 0.51,
             Precision::Int8 => 1.42 / 127.0 * 0.55,
         };
         for token in 0..tokens {

@@ -64,6 +64,7 @@ mod tests {
         for (precision, bytes) in [
             (CachePrecision::F32, 3 * 2 * 2 * 64),
             (CachePrecision::F16, 3 * 2 * 2 * 32),
+            (CachePrecision::Int16, 3 * 2 * 2 * 36),
             (CachePrecision::Int8, 3 * 2 * 2 * 18),
         ] {
             let model = model(precision);

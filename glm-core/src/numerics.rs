@@ -23,7 +23,7 @@ impl Default for Numerics {
     fn default() -> Self {
         Self {
             activations: Activations::Int8,
-            kv_cache: CachePrecision::F16,
+            kv_cache: CachePrecision::Int16,
         }
     }
 }

@@ -257,6 +257,7 @@ fn a_prompt_in_parts_has_the_bits_of_the_prompt_in_one() {
         for kv_cache in [
             CachePrecision::F32,
             CachePrecision::F16,
+            CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
             let model = model.clone().with_numerics(Numerics {

@@ -81,7 +81,7 @@ fn the_plan_says_what_models_take() {
     assert_eq!(names, ["stored", "int8", "int4"]);
     let model = glm_core::load(&dir).unwrap();
     assert_eq!(
-        plan.cache_f16_per_1000_tokens,
+        plan.cache_int16_per_1000_tokens,
         1000 * model.cache_bytes_per_token() as u64
     );
     assert_eq!(plan.max_sequence_length, 128);

@@ -60,7 +60,11 @@ fn chunks_and_single_tokens_give_the_logits_of_one_pass() {
 #[test]
 fn a_rounded_cache_of_a_long_prompt_is_within_its_bound() {
     for name in MODELS {
-        for (kv_cache, bound) in [(CachePrecision::F16, 0.004), (CachePrecision::Int8, 0.05)] {
+        for (kv_cache, bound) in [
+            (CachePrecision::F16, 0.004),
+            (CachePrecision::Int16, 0.004),
+            (CachePrecision::Int8, 0.05),
+        ] {
             let (model, prompt) = model_and_prompt(name, kv_cache);
             let expected = in_one_pass(&model, &prompt);
             let (found, _) = model.prefill(&[&prompt]).unwrap();

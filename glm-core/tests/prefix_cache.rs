@@ -374,7 +374,7 @@ proptest! {
 
     #[test]
     fn a_cache_is_a_list_of_texts(budget in 0..40_usize, steps in steps(true)) {
-        for kv_cache in [CachePrecision::F32, CachePrecision::F16, CachePrecision::Int8] {
+        for kv_cache in [CachePrecision::F32, CachePrecision::F16, CachePrecision::Int16, CachePrecision::Int8] {
             let numerics = Numerics { kv_cache, ..Numerics::default() };
             check(&golden("chatglm2-tiny-int4").with_numerics(numerics), None, budget, &steps);
         }

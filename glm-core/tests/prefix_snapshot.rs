@@ -75,6 +75,7 @@ fn what_was_saved_is_what_was_read() {
         for precision in [
             CachePrecision::F32,
             CachePrecision::F16,
+            CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
             let model = golden(name).with_numerics(kept(precision));

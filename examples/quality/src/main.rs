@@ -55,26 +55,28 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("|---|---|---|---|---|--:|--:|");
     let exact = model.clone().with_numerics(Numerics::EXACT);
     table.line(["f16", "f16", "", "f32", "f32"], &exact)?;
-    table.line(["f16", "f16", "", "f32", "f16"], &model)?;
-    table.line(
-        ["f16", "f16", "", "f32", "int8"],
-        &with_cache(&model, CachePrecision::Int8),
-    )?;
+    table.line(["f16", "f16", "", "f32", "int16"], &model)?;
+    for (label, precision) in [("f16", CachePrecision::F16), ("int8", CachePrecision::Int8)] {
+        table.line(
+            ["f16", "f16", "", "f32", label],
+            &with_cache(&model, precision),
+        )?;
+    }
     for name in ["int8-row", "int8-g128", "int4-row", "int4-g32", "int4-g128"] {
         let precision: Precision = name.parse()?;
         for (label, quantizer) in [("nearest", Quantizer::RoundToNearest), ("GPTQ", gptq)] {
             let model = quantized(&model, precision, Precision::Stored, quantizer)?;
             let exact = model.clone().with_numerics(Numerics {
-                kv_cache: CachePrecision::F16,
+                kv_cache: CachePrecision::Int16,
                 ..Numerics::EXACT
             });
-            table.line([name, "f16", label, "f32", "f16"], &exact)?;
-            table.line([name, "f16", label, "int8", "f16"], &model)?;
+            table.line([name, "f16", label, "f32", "int16"], &exact)?;
+            table.line([name, "f16", label, "int8", "int16"], &model)?;
         }
     }
     for head in ["int8-g128", "int8-g32", "int4-g128", "int4-g32"] {
         let model = quantized(&model, "int4-g128".parse()?, head.parse()?, gptq)?;
-        table.line(["int4-g128", head, "GPTQ", "int8", "f16"], &model)?;
+        table.line(["int4-g128", head, "GPTQ", "int8", "int16"], &model)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! matrix product in tiles ([`tile`]), with the softmax corrected from piece to piece of the keys
 //! ([FlashAttention](https://arxiv.org/abs/2205.14135)).
 
-use std::ops::Range;
+use std::{mem::discriminant, ops::Range};
 
 use super::{
     cache_slice::CacheSlice,
@@ -15,9 +15,12 @@ use super::{
     rotary::{QkvLayout, Step},
 };
 
+mod codes;
 // Their inner loops run over registers by index.
 #[allow(clippy::needless_range_loop)]
 mod decode;
+#[allow(clippy::needless_range_loop)]
+mod few_codes;
 mod prefill;
 #[allow(clippy::needless_range_loop)]
 mod tile;
@@ -63,7 +66,7 @@ const HALF: usize = PIECE / 2;
 /// - `out`: `[batch, seq, heads, head_dim]`, all of it is written
 ///
 /// # Panics
-/// If a length does not fit.
+/// If a length does not fit, or keys and values differ in precision.
 pub fn attention(
     layout: QkvLayout,
     step: Step,
@@ -88,7 +91,7 @@ pub fn attention(
 /// [`attention`] with the instructions of a given level.
 ///
 /// # Panics
-/// If a length does not fit, or this CPU does not have the level.
+/// As [`attention`], or if this CPU does not have the level.
 #[allow(clippy::too_many_arguments)]
 pub fn attention_at(
     level: CpuLevel,
@@ -117,6 +120,11 @@ pub fn attention_at(
     let rows = step.batch * layout.kv_heads * step.capacity;
     keys.check(rows, layout.head_dim);
     values.check(rows, layout.head_dim);
+    assert_eq!(
+        discriminant(&keys),
+        discriminant(&values),
+        "keys and values have the same precision"
+    );
     if out.is_empty() {
         return;
     }

@@ -5,12 +5,17 @@ use half::f16;
 use super::cache_slice::{CacheSlice, CacheSliceMut};
 
 impl CacheSlice<'_> {
-    /// The bytes of all values, little-endian; of INT8 the codes, then the scales.
+    /// The bytes of all values, little-endian; of INT8 and INT16 the codes, then the scales.
     #[must_use]
     pub fn to_le_bytes(&self) -> Vec<u8> {
         match self {
             Self::F32(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Self::F16(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::Int16 { codes, scales } => {
+                let codes = codes.iter().flat_map(|code| code.to_le_bytes());
+                let scales = scales.iter().flat_map(|scale| scale.to_le_bytes());
+                codes.chain(scales).collect()
+            }
             Self::Int8 { codes, scales } => {
                 let codes = codes.iter().flat_map(|code| code.to_le_bytes());
                 let scales = scales.iter().flat_map(|scale| scale.to_le_bytes());
@@ -29,6 +34,11 @@ impl CacheSliceMut<'_> {
         match self {
             Self::F32(values) => fill(values, bytes, f32::from_le_bytes),
             Self::F16(values) => fill(values, bytes, f16::from_le_bytes),
+            Self::Int16 { codes, scales } => {
+                let (code_bytes, scale_bytes) = bytes.split_at(2 * codes.len());
+                fill(codes, code_bytes, i16::from_le_bytes);
+                fill(scales, scale_bytes, f32::from_le_bytes);
+            }
             Self::Int8 { codes, scales } => {
                 let (code_bytes, scale_bytes) = bytes.split_at(codes.len());
                 fill(codes, code_bytes, i8::from_le_bytes);

@@ -29,8 +29,27 @@ const HIGHEST: f32 = 88.722_83;
 /// infinity; infinity and NaN give themselves.
 #[inline(always)]
 pub(super) fn exp<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
-    let (lowest, highest) = (lanes.splat(LOWEST), lanes.splat(HIGHEST));
-    let clamped = lanes.min(highest, lanes.max(lowest, x));
+    let power = power(lanes, lanes.min(lanes.splat(HIGHEST), x));
+    let power = lanes.select_less(x, lanes.splat(LOWEST), lanes.splat(0.0), power);
+    // Infinity and NaN are not below the bound.
+    let beyond = lanes.splat(f32::from_bits(HIGHEST.to_bits() + 1));
+    lanes.select_less(x, beyond, power, lanes.mul(x, lanes.splat(f32::MAX)))
+}
+
+/// [`exp`] where no lane is above zero: the same bits from fewer operations.
+#[inline(always)]
+pub(super) fn exp_up_to_one<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
+    let zero = lanes.splat(0.0);
+    let power = power(lanes, x);
+    // NaN is not below the bound.
+    let or_nan = lanes.mul_add(lanes.max(lanes.splat(LOWEST), x), zero, power);
+    lanes.select_less(x, lanes.splat(LOWEST), zero, or_nan)
+}
+
+/// `e^x` of numbers up to [`HIGHEST`], and of [`LOWEST`] below it.
+#[inline(always)]
+fn power<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
+    let clamped = lanes.max(lanes.splat(LOWEST), x);
     // x = n ln 2 + rest
     let round = lanes.splat(ROUND);
     let shifted = lanes.mul_add(clamped, lanes.splat(std::f32::consts::LOG2_E), round);
@@ -44,11 +63,7 @@ pub(super) fn exp<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
     let square = lanes.mul(rest, rest);
     let one = lanes.splat(1.0);
     let power = lanes.mul_add(series, square, lanes.add(rest, one));
-    let power = lanes.add_to_exponent(power, shifted);
-    let power = lanes.select_less(x, lowest, lanes.splat(0.0), power);
-    // Infinity and NaN are not below the bound.
-    let beyond = lanes.splat(f32::from_bits(HIGHEST.to_bits() + 1));
-    lanes.select_less(x, beyond, power, lanes.mul(x, lanes.splat(f32::MAX)))
+    lanes.add_to_exponent(power, shifted)
 }
 
 #[cfg(test)]

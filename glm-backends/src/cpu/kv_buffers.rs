@@ -13,6 +13,8 @@ pub enum CachePrecision {
     F32,
     /// Rounded to half precision.
     F16,
+    /// 14-bit codes with one scale for each head of each token ([`CacheSlice::Int16`]): as close as f16, and faster.
+    Int16,
     /// 8-bit codes with one scale for each head of each token ([`CacheSlice::Int8`]).
     Int8,
 }
@@ -24,6 +26,7 @@ impl CachePrecision {
         match self {
             Self::F32 => 4 * head_dim,
             Self::F16 => 2 * head_dim,
+            Self::Int16 => 2 * head_dim + 4,
             Self::Int8 => head_dim + 2,
         }
     }
@@ -45,6 +48,7 @@ pub struct KvBuffers {
 enum Buffer {
     F32(Vec<f32>),
     F16(Vec<f16>),
+    Int16 { codes: Vec<i16>, scales: Vec<f32> },
     Int8 { codes: Vec<i8>, scales: Vec<f16> },
 }
 
@@ -232,6 +236,10 @@ impl Buffer {
         match precision {
             CachePrecision::F32 => Self::F32(bytemuck::zeroed_vec(len)),
             CachePrecision::F16 => Self::F16(bytemuck::zeroed_vec(len)),
+            CachePrecision::Int16 => Self::Int16 {
+                codes: bytemuck::zeroed_vec(len),
+                scales: bytemuck::zeroed_vec(rows),
+            },
             CachePrecision::Int8 => Self::Int8 {
                 codes: bytemuck::zeroed_vec(len),
                 scales: bytemuck::zeroed_vec(rows),
@@ -246,6 +254,16 @@ impl Buffer {
         match (self, other) {
             (Self::F32(all), Self::F32(other)) => all[target].copy_from_slice(&other[source]),
             (Self::F16(all), Self::F16(other)) => all[target].copy_from_slice(&other[source]),
+            (
+                Self::Int16 { codes, scales },
+                Self::Int16 {
+                    codes: other,
+                    scales: other_scales,
+                },
+            ) => {
+                codes[target].copy_from_slice(&other[source]);
+                scales[to..to + from.len()].copy_from_slice(&other_scales[from]);
+            }
             (
                 Self::Int8 { codes, scales },
                 Self::Int8 {
@@ -264,6 +282,7 @@ impl Buffer {
         match self {
             Self::F32(values) => CacheSlice::F32(values),
             Self::F16(values) => CacheSlice::F16(values),
+            Self::Int16 { codes, scales } => CacheSlice::Int16 { codes, scales },
             Self::Int8 { codes, scales } => CacheSlice::Int8 { codes, scales },
         }
     }
@@ -272,6 +291,7 @@ impl Buffer {
         match self {
             Self::F32(values) => CacheSliceMut::F32(values),
             Self::F16(values) => CacheSliceMut::F16(values),
+            Self::Int16 { codes, scales } => CacheSliceMut::Int16 { codes, scales },
             Self::Int8 { codes, scales } => CacheSliceMut::Int8 { codes, scales },
         }
     }
@@ -297,6 +317,12 @@ mod tests {
                     key.fill(f16::from_f32(f32::from(place(row))));
                 }
             }
+            CacheSliceMut::Int16 { codes, scales } => {
+                for (row, key) in codes.chunks_exact_mut(4).enumerate() {
+                    key.fill(i16::from(place(row)));
+                    scales[row] = 1.0;
+                }
+            }
             CacheSliceMut::Int8 { codes, scales } => {
                 for (row, key) in codes.chunks_exact_mut(4).enumerate() {
                     key.fill(place(row));
@@ -311,6 +337,7 @@ mod tests {
         match keys {
             CacheSlice::F32(keys) => keys[row * 4 + 3],
             CacheSlice::F16(keys) => keys[row * 4 + 3].to_f32(),
+            CacheSlice::Int16 { codes, scales } => f32::from(codes[row * 4 + 3]) * scales[row],
             CacheSlice::Int8 { codes, scales } => {
                 f32::from(codes[row * 4 + 3]) * scales[row].to_f32()
             }
@@ -322,6 +349,7 @@ mod tests {
         for precision in [
             CachePrecision::F32,
             CachePrecision::F16,
+            CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
             let mut buffers = KvBuffers::new(precision, [2, 2, 4, 4]);
@@ -346,6 +374,7 @@ mod tests {
         for precision in [
             CachePrecision::F32,
             CachePrecision::F16,
+            CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
             for rows in [
@@ -375,6 +404,7 @@ mod tests {
         for precision in [
             CachePrecision::F32,
             CachePrecision::F16,
+            CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
             let buffers = |batch, capacity| {
@@ -402,6 +432,7 @@ mod tests {
         for precision in [
             CachePrecision::F32,
             CachePrecision::F16,
+            CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
             let mut buffers = KvBuffers::new(precision, [2, 3, 5, 4]);

@@ -21,10 +21,17 @@ mod portable;
 /// Values in a vector.
 pub(super) const LANES: usize = 16;
 
+/// Two integers that are multiplied with two others and added up.
+pub(super) type Pair = [i16; 2];
+
 /// Arithmetic on 16 f32 at once.
 pub(super) trait Lanes: Copy {
     /// 16 values.
     type Vector: Copy;
+    /// 16 pairs of integers.
+    type Pairs: Copy;
+    /// 16 sums of products of pairs.
+    type Ints: Copy;
     /// True when 20 vectors fit into registers, which decides the tiles of the matrix products in attention.
     const MANY_REGISTERS: bool;
 
@@ -63,6 +70,20 @@ pub(super) trait Lanes: Copy {
     }
     /// The largest lane, for lanes that are numbers.
     fn largest(self, vector: Self::Vector) -> f32;
+
+    fn splat_pair(self, pair: Pair) -> Self::Pairs;
+    fn load_pairs(self, pairs: &[Pair; LANES]) -> Self::Pairs;
+    fn store_pairs(self, pairs: Self::Pairs, out: &mut [Pair; LANES]);
+    /// Pairs of the numbers in two vectors, rounded to even. They are below 2^15.
+    fn round_to_pairs(self, first: Self::Vector, second: Self::Vector) -> Self::Pairs;
+    /// `[front[i], back[i]]` for each `i`.
+    fn pair_up(self, front: &[i16; LANES], back: &[i16; LANES]) -> Self::Pairs;
+    fn no_ints(self) -> Self::Ints;
+    /// `a₀ · b₀ + a₁ · b₁ + sum` by lane, in 32 bits.
+    fn add_products(self, a: Self::Pairs, b: Self::Pairs, sum: Self::Ints) -> Self::Ints;
+    fn to_floats(self, ints: Self::Ints) -> Self::Vector;
+    /// The sum of the lanes of each, in 32 bits.
+    fn sum_ints(self, ints: [Self::Ints; 4]) -> [i32; 4];
 
     /// The first up to 16 values of a slice; `fill` in the lanes behind its end.
     #[inline(always)]

@@ -111,6 +111,17 @@ impl Ahead {
     /// Asks for the next part.
     #[inline(always)]
     pub(super) fn ask(&mut self) {
+        self.ask_each(prefetch);
+    }
+
+    /// Asks for the next part, which only the second cache has room for.
+    #[inline(always)]
+    pub(super) fn ask_for_later(&mut self) {
+        self.ask_each(prefetch_to_second_cache);
+    }
+
+    #[inline(always)]
+    fn ask_each(&mut self, prefetch: impl Fn(*const u8)) {
         let lines = self.at_once.min(self.left);
         for _ in 0..lines {
             prefetch(self.next);
@@ -140,6 +151,24 @@ pub(super) fn prefetch<T>(at: *const T) {
     // SAFETY: prefetching may name any address and changes nothing that the program sees.
     unsafe {
         std::arch::asm!("prfm pldl1keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = at;
+}
+
+/// The same, for a line that the first cache would have lost again when it is used.
+#[inline(always)]
+fn prefetch_to_second_cache<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl2keep, [{at}]", at = in(reg) at, options(nostack, readonly, preserves_flags));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;

@@ -5,9 +5,6 @@ use glm_backends::cpu::{CacheSlice, CacheSliceMut};
 use half::f16;
 use proptest::prelude::*;
 
-/// Sums of some hundred products of values below 1 in f32.
-pub(crate) const TOLERANCE: f64 = 1e-5;
-
 /// Repeatable values between -1 and 1.
 pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -24,16 +21,23 @@ pub(crate) fn noise(count: usize, seed: u64) -> Vec<f32> {
 pub(crate) enum Precision {
     F32,
     F16,
+    Int16,
     Int8,
 }
 
-pub(crate) const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Int8];
+pub(crate) const PRECISIONS: [Precision; 4] = [
+    Precision::F32,
+    Precision::F16,
+    Precision::Int16,
+    Precision::Int8,
+];
 
 /// Keys or values with the memory behind them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cache {
     F32(Vec<f32>),
     F16(Vec<f16>),
+    Int16(Vec<i16>, Vec<f32>),
     Int8(Vec<i8>, Vec<f16>),
 }
 
@@ -43,6 +47,7 @@ impl Cache {
         match precision {
             Precision::F32 => Self::F32(vec![f32::NAN; rows * head_dim]),
             Precision::F16 => Self::F16(vec![f16::NAN; rows * head_dim]),
+            Precision::Int16 => Self::Int16(vec![i16::MIN; rows * head_dim], vec![f32::NAN; rows]),
             Precision::Int8 => Self::Int8(vec![-128; rows * head_dim], vec![f16::NAN; rows]),
         }
     }
@@ -56,6 +61,12 @@ impl Cache {
                     *to = f16::from_f32(*from);
                 }
             }
+            Self::Int16(codes, scales) => {
+                scales[row] = 1.0 / 8191.0;
+                for (to, from) in codes[here].iter_mut().zip(values) {
+                    *to = (from * 8191.0) as i16;
+                }
+            }
             Self::Int8(codes, scales) => {
                 scales[row] = f16::from_f32(1.0 / 127.0);
                 for (to, from) in codes[here].iter_mut().zip(values) {
@@ -65,10 +76,23 @@ impl Cache {
         }
     }
 
+    /// How far attention over it may be from the formula, where values are below 1.
+    pub(crate) fn tolerance(&self) -> f64 {
+        match self {
+            // Queries and weights become codes of some 14 bits.
+            Self::Int16(..) => 3e-4,
+            // Sums of some hundred products in f32.
+            _ => 1e-5,
+        }
+    }
+
     pub(crate) fn get(&self, index: usize, head_dim: usize) -> f64 {
         match self {
             Self::F32(values) => f64::from(values[index]),
             Self::F16(values) => f64::from(values[index]),
+            Self::Int16(codes, scales) => {
+                f64::from(codes[index]) * f64::from(scales[index / head_dim])
+            }
             Self::Int8(codes, scales) => {
                 f64::from(codes[index]) * f64::from(scales[index / head_dim])
             }
@@ -79,6 +103,7 @@ impl Cache {
         match self {
             Self::F32(values) => CacheSlice::F32(values),
             Self::F16(values) => CacheSlice::F16(values),
+            Self::Int16(codes, scales) => CacheSlice::Int16 { codes, scales },
             Self::Int8(codes, scales) => CacheSlice::Int8 { codes, scales },
         }
     }
@@ -92,6 +117,9 @@ impl Cache {
         match self {
             Self::F32(values) => Self::F32(of(values, &rows, head_dim)),
             Self::F16(values) => Self::F16(of(values, &rows, head_dim)),
+            Self::Int16(codes, scales) => {
+                Self::Int16(of(codes, &rows, head_dim), of(scales, &rows, 1))
+            }
             Self::Int8(codes, scales) => {
                 Self::Int8(of(codes, &rows, head_dim), of(scales, &rows, 1))
             }
@@ -102,6 +130,7 @@ impl Cache {
         match self {
             Self::F32(values) => CacheSliceMut::F32(values),
             Self::F16(values) => CacheSliceMut::F16(values),
+            Self::Int16(codes, scales) => CacheSliceMut::Int16 { codes, scales },
             Self::Int8(codes, scales) => CacheSliceMut::Int8 { codes, scales },
         }
     }

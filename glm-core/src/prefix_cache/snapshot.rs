@@ -164,6 +164,7 @@ fn code(precision: CachePrecision) -> u32 {
         CachePrecision::F32 => 0,
         CachePrecision::F16 => 1,
         CachePrecision::Int8 => 2,
+        CachePrecision::Int16 => 3,
     }
 }
 
@@ -173,6 +174,7 @@ fn name(code: u32) -> String {
         0 => "f32".to_owned(),
         1 => "f16".to_owned(),
         2 => "int8".to_owned(),
+        3 => "int16".to_owned(),
         _ => format!("unknown ({code})"),
     }
 }

@@ -9,11 +9,11 @@ use std::{cell::RefCell, ops::Range};
 
 use half::f16;
 
-use super::{Call, HALF, PIECE, Total, divide, tile, weighted_sum::weigh};
+use super::{Call, HALF, PIECE, Total, divide, few_codes, tile, weighted_sum::weigh};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element, with_elements},
     chunks::{Parts, for_each_chunk},
-    exp::exp,
+    exp::exp_up_to_one,
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool::Pool,
@@ -101,6 +101,7 @@ struct Scratch {
     /// Weighted sums of the values of a piece's first half, then of its second.
     sums: Vec<f32>,
     tiles: tile::Scratch<1>,
+    codes: few_codes::Scratch,
 }
 
 /// All queries of a key head over some of its keys.
@@ -136,7 +137,7 @@ impl Kernel for Piece<'_> {
             let tiles = &mut scratch.tiles;
             if !self.has_queries {
                 let query = |number| (number % seq, self.kv_head * group + number / seq);
-                tiles.take(&call, self.batch, first, query);
+                tiles.take(lanes, &call, self.batch, first, query);
             }
             let head = (self.batch, self.kv_head);
             tiles.attend(lanes, &call, head, self.keys.clone());
@@ -153,6 +154,13 @@ impl Kernel for Piece<'_> {
             keys: self.keys,
             next_row: self.next_row,
         };
+        if let CacheSlice::Int16 { .. } = call.keys {
+            for partial in partials[first * len..].chunks_exact_mut(len) {
+                some.attend_codes(lanes, first, &mut scratch.codes, partial);
+                first += 1;
+            }
+            return;
+        }
         if L::MANY_REGISTERS {
             for partials in partials[first * len..].chunks_exact_mut(QUERIES * len) {
                 some.attend::<L, QUERIES>(lanes, first, scratch, partials);
@@ -175,7 +183,48 @@ struct SomeQueries<'a> {
     next_row: usize,
 }
 
-impl SomeQueries<'_> {
+impl<'a> SomeQueries<'a> {
+    /// A query, and how many of the keys it sees.
+    #[inline(always)]
+    fn query(&self, number: usize) -> (&[f32], usize) {
+        let call = &self.call;
+        let (head, index) = (number / call.step.seq, number % call.step.seq);
+        let end = call.visible(self.batch, index).end.min(self.keys.end);
+        let query = call.query(self.batch, index, self.kv_head * call.group() + head);
+        (query, end.saturating_sub(self.keys.start))
+    }
+
+    /// Query number `number`, with a cache of 16-bit codes.
+    #[inline(always)]
+    fn attend_codes<L: Lanes>(
+        &self,
+        lanes: L,
+        number: usize,
+        scratch: &mut few_codes::Scratch,
+        partial: &mut [f32],
+    ) {
+        let call = &self.call;
+        let head_dim = call.layout.head_dim;
+        let (query, len) = self.query(number);
+        if len == 0 {
+            return;
+        }
+        let row = call.row(self.batch, self.kv_head, self.keys.start);
+        let rows = |cache: CacheSlice<'a>, then| match cache.rows(row..row + len, head_dim) {
+            CacheSlice::Int16 { codes, scales } => few_codes::Rows {
+                codes,
+                scales,
+                then,
+            },
+            _ => unreachable!("keys and values have the same precision"),
+        };
+        let keys = rows(call.keys, call.values.address(row, head_dim));
+        let values = rows(call.values, call.keys.address(self.next_row, head_dim));
+        let (out, statistics) = partial.split_at_mut(head_dim);
+        let (largest, sum) = scratch.attend(lanes, (query, call.scale()), keys, values, out);
+        statistics.copy_from_slice(&[largest, sum]);
+    }
+
     /// `Q` queries from number `first` on.
     #[inline(always)]
     fn attend<L: Lanes, const Q: usize>(
@@ -187,7 +236,6 @@ impl SomeQueries<'_> {
     ) {
         let call = &self.call;
         let head_dim = call.layout.head_dim;
-        let group = call.group();
         let padded_dim = head_dim.next_multiple_of(LANES);
         scratch.queries.clear();
         scratch.queries.resize(Q * padded_dim, 0.0);
@@ -197,13 +245,8 @@ impl SomeQueries<'_> {
         let start = self.keys.start;
         let mut lens = [0; Q];
         for (offset, padded) in scratch.queries.chunks_exact_mut(padded_dim).enumerate() {
-            let (head, index) = (
-                (first + offset) / call.step.seq,
-                (first + offset) % call.step.seq,
-            );
-            let end = call.visible(self.batch, index).end.min(self.keys.end);
-            lens[offset] = end.saturating_sub(start);
-            let query = call.query(self.batch, index, self.kv_head * group + head);
+            let (query, len) = self.query(first + offset);
+            lens[offset] = len;
             for (padded, value) in padded.iter_mut().zip(query) {
                 *padded = value * call.scale();
             }
@@ -401,7 +444,7 @@ fn multiply<L: Lanes>(lanes: L, values: &mut [f32], scales: &[f16]) {
 
 /// `scores ← e^(scores - largest)`; returns the largest and the sum.
 #[inline(always)]
-fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
+pub(super) fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
     let mut largest = lanes.splat(f32::MIN);
     for scores in scores.chunks(LANES) {
         largest = lanes.max(lanes.load_part(scores, f32::MIN), largest);
@@ -411,7 +454,7 @@ fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
     let mut sum = lanes.splat(0.0);
     for scores in scores.chunks_mut(LANES) {
         let shifted = lanes.sub(lanes.load_part(scores, f32::NEG_INFINITY), shift);
-        let exponential = exp(lanes, shifted);
+        let exponential = exp_up_to_one(lanes, shifted);
         sum = lanes.add(sum, exponential);
         lanes.store_part(exponential, scores);
     }

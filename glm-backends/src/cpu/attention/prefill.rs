@@ -75,7 +75,7 @@ impl Kernel for SomeQueries<'_> {
         let keys = call.spans[batch].first..call.step.total();
         let count = queries.len();
         let scratch = self.scratch;
-        scratch.take(&call, batch, count, query);
+        scratch.take(lanes, &call, batch, count, query);
         scratch.attend(lanes, &call, (batch, kv_head), keys);
         for number in 0..count {
             let (index, head) = query(number);

@@ -9,19 +9,19 @@
 
 use std::ops::Range;
 
-use half::f16;
-
-use super::{Call, Factors, HALF, PIECE, Total};
+use super::{Call, Factors, HALF, PIECE, Total, codes::BLOCK as CODE_BLOCK};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element, with_elements},
-    exp::exp,
+    exp::exp_up_to_one,
     lanes::{LANES, Lanes},
     prefetch::Ahead,
 };
 
+mod codes;
 mod products;
 mod strips;
 
+use codes::{QueryCodes, ValuePairs, WeightCodes};
 use products::{scores_of_rows, scores_of_strips, value_steps, value_tiles};
 use strips::{STRIP, Strip, Values, load, make_room};
 
@@ -50,6 +50,12 @@ impl<const V: usize> Queries<V> {
     }
 }
 
+impl<const V: usize> Default for Queries<V> {
+    fn default() -> Self {
+        Self::ZEROS
+    }
+}
+
 /// Memory that is kept between calls.
 pub(super) struct Scratch<const V: usize> {
     /// All keys of a piece, in f32 but without the scales of INT8.
@@ -58,6 +64,9 @@ pub(super) struct Scratch<const V: usize> {
     values: Vec<Strip>,
     /// The keys that are multiplied next, where a single tile reads the cache.
     next_keys: [Vec<Strip>; 2],
+    /// 16-bit codes of values, two keys together: those of a piece, or of a block where a single tile reads the cache.
+    value_pairs: Vec<ValuePairs>,
+    weights: WeightCodes<V>,
     /// `[PIECE]`
     scores: Vec<Queries<V>>,
     /// The queries of a tile, `[V * LANES, head_dim]`: they come from places far apart, which is faster row by row.
@@ -73,6 +82,8 @@ impl<const V: usize> Default for Scratch<V> {
             keys: Vec::new(),
             values: Vec::new(),
             next_keys: [Vec::new(), Vec::new()],
+            value_pairs: Vec::new(),
+            weights: WeightCodes::default(),
             scores: vec![Queries::ZEROS; PIECE],
             rows: Vec::new(),
             tiles: Vec::new(),
@@ -87,8 +98,9 @@ impl<const V: usize> Scratch<V> {
 
     /// Takes `count` queries. `query` says which token of the step each is, and which head.
     #[inline(always)]
-    pub(super) fn take(
+    pub(super) fn take<L: Lanes>(
         &mut self,
+        lanes: L,
         call: &Call<'_>,
         batch: usize,
         count: usize,
@@ -101,7 +113,7 @@ impl<const V: usize> Scratch<V> {
         for (index, tile) in self.tiles[..self.used].iter_mut().enumerate() {
             let first = index * Self::QUERIES;
             let numbers = first..count.min(first + Self::QUERIES);
-            tile.take(call, batch, numbers.map(&query), &mut self.rows);
+            tile.take(lanes, call, batch, numbers.map(&query), &mut self.rows);
         }
     }
 
@@ -132,10 +144,24 @@ impl<const V: usize> Scratch<V> {
                 len: rows.len(),
                 head_dim,
             };
+            let scores = &mut self.scores[..];
+            if let (CacheSlice::Int16 { .. }, CacheSlice::Int16 { codes, .. }) =
+                (piece.keys, piece.values)
+            {
+                let is_loaded = tiles.len() > 1;
+                if is_loaded {
+                    codes::load(lanes, codes, head_dim, &mut self.value_pairs);
+                }
+                for tile in &mut *tiles {
+                    let memory = (&mut self.value_pairs, &mut self.weights);
+                    tile.see_codes(lanes, piece, is_loaded, scores, memory);
+                }
+                continue;
+            }
             match tiles {
                 [tile] if V == 1 => {
                     let strips = (&mut self.next_keys, &mut self.values);
-                    tile.see_cached(lanes, piece, &mut self.scores, strips);
+                    tile.see_cached(lanes, piece, scores, strips);
                 }
                 _ => {
                     for (strips, cache) in [
@@ -146,7 +172,7 @@ impl<const V: usize> Scratch<V> {
                         load(lanes, cache, head_dim, strips);
                     }
                     for tile in &mut *tiles {
-                        tile.see_loaded(lanes, piece, &mut self.scores, (&self.keys, &self.values));
+                        tile.see_loaded(lanes, piece, scores, (&self.keys, &self.values));
                     }
                 }
             }
@@ -179,6 +205,8 @@ struct Piece<'a> {
 struct QueryTile<const V: usize> {
     /// Scaled, `[head_dim]`, padded to whole strips.
     query: Vec<Queries<V>>,
+    /// In the place of these with a cache of 16-bit codes.
+    codes: QueryCodes<V>,
     /// The weighted sums of the values so far, `[V * LANES, head_dim]`, the dims padded to whole vectors.
     sum_of_values: Vec<f32>,
     /// Those of the first half of a piece, and those of the second.
@@ -197,6 +225,7 @@ impl<const V: usize> Default for QueryTile<V> {
     fn default() -> Self {
         Self {
             query: Vec::new(),
+            codes: QueryCodes::default(),
             sum_of_values: Vec::new(),
             sums_of_halves: [Vec::new(), Vec::new()],
             largest: Queries::NO_SCORES,
@@ -210,17 +239,15 @@ impl<const V: usize> Default for QueryTile<V> {
 impl<const V: usize> QueryTile<V> {
     /// Takes new queries, tokens of the step and heads.
     #[inline(always)]
-    fn take(
+    fn take<L: Lanes>(
         &mut self,
+        lanes: L,
         call: &Call<'_>,
         batch: usize,
         queries: impl Iterator<Item = (usize, usize)>,
         rows: &mut [f32],
     ) {
         let head_dim = call.layout.head_dim;
-        let padded_dim = head_dim.next_multiple_of(STRIP);
-        self.query.clear();
-        self.query.resize(padded_dim, Queries::ZEROS);
         let sums = V * LANES * head_dim.next_multiple_of(LANES);
         let [front, back] = &mut self.sums_of_halves;
         for of_queries in [&mut self.sum_of_values, front, back] {
@@ -228,12 +255,23 @@ impl<const V: usize> QueryTile<V> {
         }
         self.ends = [[0; LANES]; V];
         let ends = self.ends.as_flattened_mut();
+        let mut count = 0;
         for (lane, (index, head)) in queries.enumerate() {
+            count += 1;
             rows[lane * head_dim..][..head_dim].copy_from_slice(call.query(batch, index, head));
             ends[lane] = call.visible(batch, index).end;
         }
         self.end = ends.iter().copied().max().unwrap_or(0);
         let scale = call.scale();
+        if let CacheSlice::Int16 { .. } = call.keys {
+            let rows = &rows[..count * head_dim];
+            // Their sums have no second half.
+            self.sums_of_halves[1].fill(0.0);
+            return self.codes.take(lanes, rows, head_dim, scale);
+        }
+        let padded_dim = head_dim.next_multiple_of(STRIP);
+        self.query.clear();
+        self.query.resize(padded_dim, Queries::ZEROS);
         for (dim, query) in self.query[..head_dim].iter_mut().enumerate() {
             for (lane, query) in query.0.as_flattened_mut().iter_mut().enumerate() {
                 *query = rows[lane * head_dim + dim] * scale;
@@ -336,6 +374,83 @@ impl<const V: usize> QueryTile<V> {
         self.join(lanes, of_piece);
     }
 
+    /// Takes in a piece of a cache with 16-bit codes. Its values have been put together, or are now, block by block.
+    #[inline(always)]
+    fn see_codes<L: Lanes>(
+        &mut self,
+        lanes: L,
+        piece: Piece<'_>,
+        is_loaded: bool,
+        scores: &mut [Queries<V>],
+        (pairs, codes): (&mut Vec<ValuePairs>, &mut WeightCodes<V>),
+    ) {
+        let len = self.end.saturating_sub(piece.first).min(piece.len);
+        if len == 0 {
+            return;
+        }
+        let (
+            CacheSlice::Int16 {
+                codes: keys,
+                scales: key_scales,
+            },
+            CacheSlice::Int16 {
+                codes: values,
+                scales: value_scales,
+            },
+        ) = (piece.keys, piece.values)
+        else {
+            return;
+        };
+        let head_dim = piece.head_dim;
+        let scores = &mut scores[..len];
+        let [of_scores, of_values] = codes::steps::<L, V>(CODE_BLOCK, head_dim);
+        // With every block of keys the next one is asked for, and with the last one the first values.
+        let ahead =
+            |block: &Range<usize>, this: CacheSlice<'_>, then: CacheSlice<'_>, row, times| {
+                let (next, row) = match block.end < len {
+                    true => (this, block.end),
+                    false => (then, row),
+                };
+                match is_loaded {
+                    true => Ahead::NOTHING,
+                    false => next.ahead(row..row + CODE_BLOCK, head_dim, times),
+                }
+            };
+        let blocks = || {
+            (0..len)
+                .step_by(CODE_BLOCK)
+                .map(|first| first..len.min(first + CODE_BLOCK))
+        };
+        for block in blocks() {
+            let mut ahead = ahead(&block, piece.keys, piece.values, 0, of_scores);
+            let rows = block.start * head_dim..block.end * head_dim;
+            let keys = (&keys[rows], &key_scales[block.clone()], head_dim);
+            self.codes
+                .scores(lanes, keys, &mut scores[block], &mut ahead);
+        }
+        let of_piece = exponentials(lanes, scores, self.ends_within(piece, len));
+        let vectors = head_dim.div_ceil(LANES);
+        let sums = self.sums_of_halves[0].as_chunks_mut().0;
+        for block in blocks() {
+            let mut ahead = ahead(&block, piece.values, piece.keys, len, of_values);
+            let pairs = match is_loaded {
+                true => &pairs[block.start / 2 * vectors..block.end.div_ceil(2) * vectors],
+                false => {
+                    let values = &values[block.start * head_dim..block.end * head_dim];
+                    codes::load(lanes, values, head_dim, pairs);
+                    &pairs[..block.len().div_ceil(2) * vectors]
+                }
+            };
+            codes.take(
+                lanes,
+                &mut scores[block.clone()],
+                &value_scales[block.clone()],
+            );
+            codes.add_weighted(lanes, pairs, head_dim, block.start > 0, sums, &mut ahead);
+        }
+        self.join(lanes, of_piece);
+    }
+
     /// Makes weights of the scores of a piece; returns its largest scores, and the sums of
     /// the exponentials.
     #[inline(always)]
@@ -345,12 +460,17 @@ impl<const V: usize> QueryTile<V> {
         piece: Piece<'_>,
         scores: &mut [Queries<V>],
     ) -> [Queries<V>; 2] {
-        let len = scores.len();
-        let within = |end: usize| end.saturating_sub(piece.first).min(len);
-        multiply(lanes, scores, piece.keys.scales());
-        let of_piece = exponentials(lanes, scores, self.ends.map(|ends| ends.map(within)));
-        multiply(lanes, scores, piece.values.scales());
+        let ends = self.ends_within(piece, scores.len());
+        multiply(lanes, scores, piece.keys);
+        let of_piece = exponentials(lanes, scores, ends);
+        multiply(lanes, scores, piece.values);
         of_piece
+    }
+
+    /// How many of the first `len` keys of a piece each query sees.
+    fn ends_within(&self, piece: Piece<'_>, len: usize) -> [[usize; LANES]; V] {
+        let within = |end: usize| end.saturating_sub(piece.first).min(len);
+        self.ends.map(|ends| ends.map(within))
     }
 
     /// The blocks of both halves of a piece with `len` keys. Clears the sums.
@@ -429,9 +549,12 @@ impl<const V: usize> QueryTile<V> {
 
 /// Multiplies the scores of each key by its scale, if there are scales.
 #[inline(always)]
-fn multiply<L: Lanes, const V: usize>(lanes: L, scores: &mut [Queries<V>], scales: Option<&[f16]>) {
-    for (scores, scale) in scores.iter_mut().zip(scales.unwrap_or_default()) {
-        let scale = lanes.splat(scale.to_f32());
+fn multiply<L: Lanes, const V: usize>(lanes: L, scores: &mut [Queries<V>], cache: CacheSlice<'_>) {
+    for (row, scores) in scores.iter_mut().enumerate() {
+        let Some(scale) = cache.scale(row) else {
+            return;
+        };
+        let scale = lanes.splat(scale);
         for scores in &mut scores.0 {
             lanes.store(lanes.mul(lanes.load(scores), scale), scores);
         }
@@ -467,7 +590,7 @@ fn exponentials<L: Lanes, const V: usize>(
         for scores in scores.chunks_mut(LANES) {
             for (scores, sum) in scores.iter_mut().zip(&mut sums) {
                 let shifted = lanes.sub(lanes.load(&scores.0[vector]), largest);
-                let weight = exp(lanes, shifted);
+                let weight = exp_up_to_one(lanes, shifted);
                 lanes.store(lanes.add(lanes.load(sum), weight), sum);
                 lanes.store(weight, &mut scores.0[vector]);
             }

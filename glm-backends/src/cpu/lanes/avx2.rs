@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Kernel, LANES, Lanes};
+use super::{Kernel, LANES, Lanes, Pair};
 
 /// Exists only inside [`run`]: this CPU has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
@@ -42,6 +42,9 @@ pub(super) fn largest(vector: __m256) -> f32 {
 impl Lanes for Avx2 {
     /// Lanes 0–7 and 8–15.
     type Vector = [__m256; 2];
+    /// Lanes 0–7 and 8–15.
+    type Pairs = [__m256i; 2];
+    type Ints = [__m256i; 2];
     const MANY_REGISTERS: bool = false;
 
     #[inline(always)]
@@ -206,5 +209,99 @@ impl Lanes for Avx2 {
     fn largest(self, vector: Self::Vector) -> f32 {
         // SAFETY: `self` exists.
         unsafe { largest(_mm256_max_ps(vector[0], vector[1])) }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: Pair) -> Self::Pairs {
+        // SAFETY: `self` exists.
+        unsafe { [_mm256_set1_epi32(bytemuck::cast(pair)); 2] }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, pairs: &[Pair; LANES]) -> Self::Pairs {
+        let pairs = pairs.as_ptr();
+        // SAFETY: `self` exists; twice 8 of the 16 pairs are read.
+        unsafe {
+            [
+                _mm256_loadu_si256(pairs.cast()),
+                _mm256_loadu_si256(pairs.add(8).cast()),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, out: &mut [Pair; LANES]) {
+        let out = out.as_mut_ptr();
+        // SAFETY: `self` exists; twice 8 of the 16 pairs are written.
+        unsafe {
+            _mm256_storeu_si256(out.cast(), pairs[0]);
+            _mm256_storeu_si256(out.add(8).cast(), pairs[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn round_to_pairs(self, first: Self::Vector, second: Self::Vector) -> Self::Pairs {
+        let half = |first, second| {
+            // SAFETY: `self` exists.
+            unsafe {
+                let (first, second) = (_mm256_cvtps_epi32(first), _mm256_cvtps_epi32(second));
+                _mm256_blend_epi16::<0b1010_1010>(first, _mm256_slli_epi32::<16>(second))
+            }
+        };
+        [half(first[0], second[0]), half(first[1], second[1])]
+    }
+
+    #[inline(always)]
+    fn pair_up(self, front: &[i16; LANES], back: &[i16; LANES]) -> Self::Pairs {
+        // SAFETY: `self` exists; 16 codes are 256 bits.
+        unsafe {
+            let front = _mm256_loadu_si256(front.as_ptr().cast());
+            let back = _mm256_loadu_si256(back.as_ptr().cast());
+            let low = _mm256_unpacklo_epi16(front, back);
+            let high = _mm256_unpackhi_epi16(front, back);
+            [
+                _mm256_permute2x128_si256::<0x20>(low, high),
+                _mm256_permute2x128_si256::<0x31>(low, high),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn no_ints(self) -> Self::Ints {
+        // SAFETY: `self` exists.
+        unsafe { [_mm256_setzero_si256(); 2] }
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: Self::Pairs, b: Self::Pairs, sum: Self::Ints) -> Self::Ints {
+        // SAFETY: `self` exists.
+        unsafe {
+            [
+                _mm256_add_epi32(sum[0], _mm256_madd_epi16(a[0], b[0])),
+                _mm256_add_epi32(sum[1], _mm256_madd_epi16(a[1], b[1])),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: Self::Ints) -> Self::Vector {
+        // SAFETY: `self` exists.
+        unsafe { [_mm256_cvtepi32_ps(ints[0]), _mm256_cvtepi32_ps(ints[1])] }
+    }
+
+    #[inline(always)]
+    fn sum_ints(self, ints: [Self::Ints; 4]) -> [i32; 4] {
+        let mut sums = [0; 4];
+        // SAFETY: `self` exists; 4 values are written.
+        unsafe {
+            let [a, b, c, d] = ints.map(|ints| _mm256_add_epi32(ints[0], ints[1]));
+            let two = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+            let one = _mm_add_epi32(
+                _mm256_castsi256_si128(two),
+                _mm256_extracti128_si256::<1>(two),
+            );
+            _mm_storeu_si128(sums.as_mut_ptr().cast(), one);
+        }
+        sums
     }
 }

@@ -4,19 +4,21 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Kernel, LANES, Lanes};
+use super::{Kernel, LANES, Lanes, Pair};
 
-/// Exists only inside [`run`]: this CPU has AVX-512 F, BW and VL, AVX2, FMA and F16C.
+/// Exists only inside [`run`]: this CPU has AVX-512 F, BW, VL and VNNI, AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(());
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma,f16c")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
 }
 
 impl Lanes for Avx512 {
     type Vector = __m512;
+    type Pairs = __m512i;
+    type Ints = __m512i;
     const MANY_REGISTERS: bool = true;
 
     #[inline(always)]
@@ -153,5 +155,83 @@ impl Lanes for Avx512 {
             let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(vector)));
             super::avx2::largest(_mm256_max_ps(_mm512_castps512_ps256(vector), upper))
         }
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: Pair) -> __m512i {
+        // SAFETY: `self` exists.
+        unsafe { _mm512_set1_epi32(bytemuck::cast(pair)) }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, pairs: &[Pair; LANES]) -> __m512i {
+        // SAFETY: `self` exists; 16 pairs are 512 bits.
+        unsafe { _mm512_loadu_si512(pairs.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: __m512i, out: &mut [Pair; LANES]) {
+        // SAFETY: `self` exists; 16 pairs are 512 bits.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), pairs) }
+    }
+
+    #[inline(always)]
+    fn round_to_pairs(self, first: __m512, second: __m512) -> __m512i {
+        // SAFETY: `self` exists.
+        unsafe {
+            let (first, second) = (_mm512_cvtps_epi32(first), _mm512_cvtps_epi32(second));
+            _mm512_mask_blend_epi16(0xaaaa_aaaa, first, _mm512_slli_epi32::<16>(second))
+        }
+    }
+
+    #[inline(always)]
+    fn pair_up(self, front: &[i16; LANES], back: &[i16; LANES]) -> __m512i {
+        // SAFETY: `self` exists; 16 codes are 256 bits.
+        unsafe {
+            let front = _mm512_cvtepu16_epi32(_mm256_loadu_si256(front.as_ptr().cast()));
+            let back = _mm512_cvtepu16_epi32(_mm256_loadu_si256(back.as_ptr().cast()));
+            _mm512_or_si512(front, _mm512_slli_epi32::<16>(back))
+        }
+    }
+
+    #[inline(always)]
+    fn no_ints(self) -> __m512i {
+        // SAFETY: `self` exists.
+        unsafe { _mm512_setzero_si512() }
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: __m512i, b: __m512i, sum: __m512i) -> __m512i {
+        // SAFETY: `self` exists.
+        unsafe { _mm512_dpwssd_epi32(sum, a, b) }
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: __m512i) -> __m512 {
+        // SAFETY: `self` exists.
+        unsafe { _mm512_cvtepi32_ps(ints) }
+    }
+
+    #[inline(always)]
+    fn sum_ints(self, [a, b, c, d]: [__m512i; 4]) -> [i32; 4] {
+        let mut sums = [0; 4];
+        // SAFETY: `self` exists; 4 values are written.
+        unsafe {
+            // The sums of all pairs of lanes of two, then of fours of all four.
+            let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            let four =
+                _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+            let two = _mm256_add_epi32(
+                _mm512_castsi512_si256(four),
+                _mm512_extracti64x4_epi64::<1>(four),
+            );
+            let one = _mm_add_epi32(
+                _mm256_castsi256_si128(two),
+                _mm256_extracti128_si256::<1>(two),
+            );
+            _mm_storeu_si128(sums.as_mut_ptr().cast(), one);
+        }
+        sums
     }
 }

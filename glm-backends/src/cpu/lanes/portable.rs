@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::{LANES, Lanes};
+use super::{LANES, Lanes, Pair};
 
 /// Needs no instructions beyond those that every CPU of the target has.
 #[derive(Clone, Copy)]
@@ -49,6 +49,8 @@ fn widen(half: f16) -> f32 {
 
 impl Lanes for Portable {
     type Vector = [f32; LANES];
+    type Pairs = [Pair; LANES];
+    type Ints = [i32; LANES];
     const MANY_REGISTERS: bool = false;
 
     #[inline(always)]
@@ -157,5 +159,69 @@ impl Lanes for Portable {
     #[inline(always)]
     fn largest(self, vector: Self::Vector) -> f32 {
         fold(vector, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, pair: Pair) -> Self::Pairs {
+        [pair; LANES]
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, pairs: &[Pair; LANES]) -> Self::Pairs {
+        *pairs
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, out: &mut [Pair; LANES]) {
+        *out = pairs;
+    }
+
+    #[inline(always)]
+    fn round_to_pairs(self, first: Self::Vector, second: Self::Vector) -> Self::Pairs {
+        // Rounds to even; the low bits of the sum are the integer.
+        let round = |value: f32| (value + 12_582_912.0).to_bits() as i16;
+        let mut pairs = [[0; 2]; LANES];
+        for lane in 0..LANES {
+            pairs[lane] = [round(first[lane]), round(second[lane])];
+        }
+        pairs
+    }
+
+    #[inline(always)]
+    fn pair_up(self, front: &[i16; LANES], back: &[i16; LANES]) -> Self::Pairs {
+        let mut pairs = [[0; 2]; LANES];
+        for lane in 0..LANES {
+            pairs[lane] = [front[lane], back[lane]];
+        }
+        pairs
+    }
+
+    #[inline(always)]
+    fn no_ints(self) -> Self::Ints {
+        [0; LANES]
+    }
+
+    #[inline(always)]
+    fn add_products(self, a: Self::Pairs, b: Self::Pairs, mut sum: Self::Ints) -> Self::Ints {
+        for lane in 0..LANES {
+            for (a, b) in a[lane].iter().zip(b[lane]) {
+                sum[lane] = sum[lane].wrapping_add(i32::from(*a) * i32::from(b));
+            }
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn to_floats(self, ints: Self::Ints) -> Self::Vector {
+        let mut floats = [0.0; LANES];
+        for lane in 0..LANES {
+            floats[lane] = ints[lane] as f32;
+        }
+        floats
+    }
+
+    #[inline(always)]
+    fn sum_ints(self, ints: [Self::Ints; 4]) -> [i32; 4] {
+        ints.map(|ints| ints.iter().fold(0_i32, |sum, int| sum.wrapping_add(*int)))
     }
 }

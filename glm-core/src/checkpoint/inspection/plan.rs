@@ -29,7 +29,7 @@ pub struct Plan {
     /// The longest sequence that the model was trained for, in tokens.
     pub max_sequence_length: usize,
     /// Keys and values of 1000 tokens, stored in f16, which is the default.
-    pub cache_f16_per_1000_tokens: u64,
+    pub cache_int16_per_1000_tokens: u64,
     /// The same in int8.
     pub cache_int8_per_1000_tokens: u64,
     /// Tokens of a prompt that are read at once, at most.
@@ -119,7 +119,7 @@ impl Plan {
         Self {
             available_memory: available_memory(),
             max_sequence_length: config.max_sequence_length(),
-            cache_f16_per_1000_tokens: cache(CachePrecision::F16),
+            cache_int16_per_1000_tokens: cache(CachePrecision::Int16),
             cache_int8_per_1000_tokens: cache(CachePrecision::Int8),
             tokens_at_once,
             work: tokens_at_once as u64 * work,
@@ -131,7 +131,7 @@ impl Plan {
     /// Tokens of conversation that there is memory for, in so many bytes.
     fn tokens_within(&self, room: u64) -> usize {
         let at_once = self.tokens_at_once as u64;
-        let cache = self.cache_f16_per_1000_tokens;
+        let cache = self.cache_int16_per_1000_tokens;
         let work = self.work * 1000 / at_once.max(1);
         let tokens = match room * 1000 / (cache + work).max(1) {
             few if few < at_once => few,
@@ -181,7 +181,7 @@ mod tests {
             let config = ModelConfig::from_json("config.json", json.as_bytes()).unwrap();
             let plan = Plan::without_weights(&config);
             assert_eq!(plan.work, at_once * work);
-            let cache = config.cache_bytes_per_token(CachePrecision::F16) as u64;
+            let cache = config.cache_bytes_per_token(CachePrecision::Int16) as u64;
             for tokens in [1, 2, 511, 512, 513, 8000, 8192] {
                 let needed = tokens * cache + tokens.min(at_once) * work;
                 assert_eq!(plan.tokens_within(needed) as u64, tokens, "{json}");

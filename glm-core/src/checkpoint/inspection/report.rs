@@ -85,7 +85,7 @@ impl fmt::Display for Plan {
             "context",
             format!(
                 "{} for each 1000 tokens ({} with --kv-cache int8), and up to {} while a prompt is read; at most {} tokens",
-                bytes(self.cache_f16_per_1000_tokens),
+                bytes(self.cache_int16_per_1000_tokens),
                 bytes(self.cache_int8_per_1000_tokens),
                 bytes(self.work),
                 self.max_sequence_length,

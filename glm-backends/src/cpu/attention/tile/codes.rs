@@ -1,0 +1,302 @@
+//! The two products of a tile in integers, for a cache of 16-bit codes: two dims of a key at a time, or two keys of a
+//! value.
+
+use super::{
+    super::codes::{BLOCK, BlockScale, quantize_query, rounded},
+    Queries,
+};
+use crate::cpu::{
+    lanes::{LANES, Lanes, Pair},
+    prefetch::Ahead,
+};
+
+/// Keys, or queries with weights, that are multiplied together: where registers are many, and where they are few.
+const MANY_ROWS: usize = 16;
+const FEW_ROWS: usize = 4;
+
+/// Pairs that are multiplied from one look ahead to the next.
+const STEPS: usize = 8;
+
+/// A pair for each of `V` vectors of queries, in whole lines of the cache.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Pairs<const V: usize>([[Pair; LANES]; V]);
+
+impl<const V: usize> Pairs<V> {
+    const ZEROS: Self = Self([[[0; 2]; LANES]; V]);
+}
+
+/// Two keys of 16 dims of a value, in whole lines of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct ValuePairs([Pair; LANES]);
+
+/// The queries of a tile.
+#[derive(Default)]
+pub(super) struct QueryCodes<const V: usize> {
+    /// `[head_dim / 2]`
+    pairs: Vec<Pairs<V>>,
+    scales: Queries<V>,
+    row: Vec<i16>,
+}
+
+impl<const V: usize> QueryCodes<V> {
+    /// Takes queries, `[up to V * LANES, head_dim]`.
+    #[inline(always)]
+    pub(super) fn take<L: Lanes>(&mut self, lanes: L, rows: &[f32], head_dim: usize, scale: f32) {
+        let pairs = head_dim.div_ceil(2);
+        self.pairs.clear();
+        self.pairs.resize(pairs, Pairs::ZEROS);
+        self.row.resize(2 * pairs, 0);
+        self.scales = Queries::ZEROS;
+        let scales = self.scales.0.as_flattened_mut();
+        for (lane, row) in rows.chunks_exact(head_dim).enumerate() {
+            scales[lane] = scale * quantize_query(lanes, row, &mut self.row);
+            for (pairs, pair) in self.pairs.iter_mut().zip(self.row.as_chunks().0) {
+                pairs.0.as_flattened_mut()[lane] = *pair;
+            }
+        }
+    }
+
+    /// `keys · query`; the keys with their scales, `[keys, head_dim]`.
+    #[inline(always)]
+    pub(super) fn scores<L: Lanes>(
+        &self,
+        lanes: L,
+        (keys, scales, head_dim): (&[i16], &[f32], usize),
+        scores: &mut [Queries<V>],
+        ahead: &mut Ahead,
+    ) {
+        // Loops of a known length for the heads of the published models.
+        match head_dim {
+            128 => self.scores_of_width(lanes, (keys, scales, 128), scores, ahead),
+            _ => self.scores_of_width(lanes, (keys, scales, head_dim), scores, ahead),
+        }
+    }
+
+    #[inline(always)]
+    fn scores_of_width<L: Lanes>(
+        &self,
+        lanes: L,
+        (keys, scales, head_dim): (&[i16], &[f32], usize),
+        scores: &mut [Queries<V>],
+        ahead: &mut Ahead,
+    ) {
+        let rows = if L::MANY_REGISTERS {
+            MANY_ROWS
+        } else {
+            FEW_ROWS
+        };
+        let parts = keys.chunks(rows * head_dim).zip(scales.chunks(rows));
+        for ((keys, scales), scores) in parts.zip(scores.chunks_mut(rows)) {
+            if scores.len() < rows {
+                let keys = keys.chunks_exact(head_dim).zip(scales.chunks(1));
+                for ((key, scale), scores) in keys.zip(scores.chunks_mut(1)) {
+                    let key = (key, scale, head_dim);
+                    self.scores_of_rows::<L, 1>(lanes, key, scores, ahead);
+                }
+                continue;
+            }
+            let keys = (keys, scales, head_dim);
+            if L::MANY_REGISTERS {
+                self.scores_of_rows::<L, MANY_ROWS>(lanes, keys, scores, ahead);
+            } else {
+                self.scores_of_rows::<L, FEW_ROWS>(lanes, keys, scores, ahead);
+            }
+        }
+    }
+
+    /// The scores of `R` keys.
+    #[inline(always)]
+    fn scores_of_rows<L: Lanes, const R: usize>(
+        &self,
+        lanes: L,
+        (keys, scales, head_dim): (&[i16], &[f32], usize),
+        scores: &mut [Queries<V>],
+        ahead: &mut Ahead,
+    ) {
+        let (scores, scales) = (&mut scores[..R], &scales[..R]);
+        let mut rows: [&[Pair]; R] = [&[]; R];
+        for row in 0..R {
+            rows[row] = keys[row * head_dim..][..head_dim].as_chunks().0;
+        }
+        for vector in 0..V {
+            let mut sums = [lanes.no_ints(); R];
+            let whole = head_dim / 2;
+            for first in (0..whole).step_by(STEPS) {
+                ahead.ask_for_later();
+                for pair in first..whole.min(first + STEPS) {
+                    let query = lanes.load_pairs(&self.pairs[pair].0[vector]);
+                    for row in 0..R {
+                        let key = lanes.splat_pair(rows[row][pair]);
+                        sums[row] = lanes.add_products(query, key, sums[row]);
+                    }
+                }
+            }
+            if !head_dim.is_multiple_of(2) {
+                let query = lanes.load_pairs(&self.pairs[whole].0[vector]);
+                for row in 0..R {
+                    let key = lanes.splat_pair([keys[(row + 1) * head_dim - 1], 0]);
+                    sums[row] = lanes.add_products(query, key, sums[row]);
+                }
+            }
+            let scales_of_queries = lanes.load(&self.scales.0[vector]);
+            for row in 0..R {
+                let sum = lanes.mul(lanes.to_floats(sums[row]), scales_of_queries);
+                let score = lanes.mul(sum, lanes.splat(scales[row]));
+                lanes.store(score, &mut scores[row].0[vector]);
+            }
+        }
+    }
+}
+
+/// Copies rows of values, two and two put together, the dims padded to whole vectors: `[rows / 2, padded head_dim]`.
+#[inline(always)]
+pub(super) fn load<L: Lanes>(lanes: L, rows: &[i16], head_dim: usize, out: &mut Vec<ValuePairs>) {
+    let vectors = head_dim.div_ceil(LANES);
+    let len = (rows.len() / head_dim).div_ceil(2) * vectors;
+    if out.len() < len {
+        out.resize(len, ValuePairs([[0; 2]; LANES]));
+    }
+    for (rows, out) in rows.chunks(2 * head_dim).zip(out.chunks_exact_mut(vectors)) {
+        let (front, back) = rows.split_at(head_dim);
+        let whole = front.as_chunks().0.iter().zip(back.as_chunks().0);
+        let done = whole.len();
+        for ((front, back), out) in whole.zip(&mut *out) {
+            lanes.store_pairs(lanes.pair_up(front, back), &mut out.0);
+        }
+        for (vector, out) in out.iter_mut().enumerate().skip(done) {
+            let pairs = lanes.pair_up(&part(front, vector), &part(back, vector));
+            lanes.store_pairs(pairs, &mut out.0);
+        }
+    }
+}
+
+/// Part number `vector` of a row of codes, zeros where it has none.
+fn part(row: &[i16], vector: usize) -> [i16; LANES] {
+    let mut part = [0; LANES];
+    let codes = row.chunks(LANES).nth(vector).unwrap_or_default();
+    part[..codes.len()].copy_from_slice(codes);
+    part
+}
+
+/// The weights of a block of values.
+pub(super) struct WeightCodes<const V: usize> {
+    /// Two keys in each.
+    pairs: [Pairs<V>; BLOCK / 2],
+    scales: Queries<V>,
+}
+
+impl<const V: usize> Default for WeightCodes<V> {
+    fn default() -> Self {
+        Self {
+            pairs: [Pairs::ZEROS; BLOCK / 2],
+            scales: Queries::ZEROS,
+        }
+    }
+}
+
+impl<const V: usize> WeightCodes<V> {
+    /// Takes the weights of up to [`BLOCK`] keys, and multiplies them with the scales of the values.
+    #[inline(always)]
+    pub(super) fn take<L: Lanes>(&mut self, lanes: L, weights: &mut [Queries<V>], scales: &[f32]) {
+        for vector in 0..V {
+            let mut largest = lanes.splat(0.0);
+            for (weights, scale) in weights.iter_mut().zip(scales) {
+                let weight = lanes.mul(lanes.load(&weights.0[vector]), lanes.splat(*scale));
+                lanes.store(weight, &mut weights.0[vector]);
+                largest = lanes.max(weight, largest);
+            }
+            let finest = BlockScale::finest(lanes, largest);
+            let mut sum = lanes.splat(0.0);
+            for weights in &*weights {
+                let weights = lanes.load(&weights.0[vector]);
+                sum = lanes.add(sum, rounded(lanes, weights, finest));
+            }
+            let BlockScale { factor, scale } = BlockScale::new(lanes, finest, sum);
+            lanes.store(scale, &mut self.scales.0[vector]);
+            for (weights, pairs) in weights.chunks(2).zip(&mut self.pairs) {
+                let front = lanes.mul(lanes.load(&weights[0].0[vector]), factor);
+                let back = match weights.get(1) {
+                    Some(weights) => lanes.mul(lanes.load(&weights.0[vector]), factor),
+                    None => lanes.splat(0.0),
+                };
+                lanes.store_pairs(lanes.round_to_pairs(front, back), &mut pairs.0[vector]);
+            }
+        }
+    }
+
+    /// `sums ← sums + weightsᵀ · values` (without `sums` where nothing `goes_on`) for as many values, put together by [`load`]. `sums` is `[V * LANES, dims]` in
+    /// whole vectors of dims.
+    #[inline(always)]
+    pub(super) fn add_weighted<L: Lanes>(
+        &self,
+        lanes: L,
+        values: &[ValuePairs],
+        head_dim: usize,
+        goes_on: bool,
+        sums: &mut [[f32; LANES]],
+        ahead: &mut Ahead,
+    ) {
+        let values = (values, head_dim.div_ceil(LANES));
+        if L::MANY_REGISTERS {
+            self.add_rows::<L, MANY_ROWS>(lanes, values, goes_on, sums, ahead);
+        } else {
+            self.add_rows::<L, FEW_ROWS>(lanes, values, goes_on, sums, ahead);
+        }
+    }
+
+    /// `R` queries at a time.
+    #[inline(always)]
+    fn add_rows<L: Lanes, const R: usize>(
+        &self,
+        lanes: L,
+        (values, vectors): (&[ValuePairs], usize),
+        goes_on: bool,
+        sums: &mut [[f32; LANES]],
+        ahead: &mut Ahead,
+    ) {
+        let scales = self.scales.0.as_flattened().as_chunks::<R>().0;
+        for vector in 0..vectors {
+            for (part, sums) in sums.chunks_exact_mut(R * vectors).enumerate() {
+                let mut totals = [lanes.no_ints(); R];
+                let values = values.chunks(STEPS * vectors);
+                for (values, weights) in values.zip(self.pairs.chunks(STEPS)) {
+                    ahead.ask_for_later();
+                    for (values, weights) in values.chunks_exact(vectors).zip(weights) {
+                        let values = lanes.load_pairs(&values[vector].0);
+                        let weights = &weights.0.as_flattened().as_chunks::<R>().0[part];
+                        for query in 0..R {
+                            let weight = lanes.splat_pair(weights[query]);
+                            totals[query] = lanes.add_products(weight, values, totals[query]);
+                        }
+                    }
+                }
+                for query in 0..R {
+                    let sums = &mut sums[query * vectors + vector];
+                    let scale = lanes.splat(scales[part][query]);
+                    let total = lanes.to_floats(totals[query]);
+                    let before = if goes_on {
+                        lanes.load(sums)
+                    } else {
+                        lanes.splat(0.0)
+                    };
+                    lanes.store(lanes.mul_add(total, scale, before), sums);
+                }
+            }
+        }
+    }
+}
+
+/// How often [`QueryCodes::scores`] looks ahead for `keys` keys, and [`WeightCodes::add_weighted`] for as many values.
+pub(super) const fn steps<L: Lanes, const V: usize>(keys: usize, head_dim: usize) -> [usize; 2] {
+    let rows = if L::MANY_REGISTERS {
+        MANY_ROWS
+    } else {
+        FEW_ROWS
+    };
+    let of_scores = keys / rows * V * (head_dim / 2).div_ceil(STEPS);
+    let of_values =
+        head_dim.div_ceil(LANES) * (V * LANES / rows) * keys.div_ceil(2).div_ceil(STEPS);
+    [of_scores, of_values]
+}
