@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use super::{Call, Factors, HALF, PIECE, Total, codes::BLOCK as CODE_BLOCK};
+use super::{Call, Factors, HALF, PIECE, Total};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element, with_elements},
     exp::exp_up_to_one,
@@ -21,7 +21,7 @@ mod codes;
 mod products;
 mod strips;
 
-use codes::{QueryCodes, ValuePairs, WeightCodes};
+use codes::{CodeScratch, QueryCodes};
 use products::{scores_of_rows, scores_of_strips, value_steps, value_tiles};
 use strips::{STRIP, Strip, Values, load, make_room};
 
@@ -64,9 +64,8 @@ pub(super) struct Scratch<const V: usize> {
     values: Vec<Strip>,
     /// The keys that are multiplied next, where a single tile reads the cache.
     next_keys: [Vec<Strip>; 2],
-    /// 16-bit codes of values, two keys together: those of a piece, or of a block where a single tile reads the cache.
-    value_pairs: Vec<ValuePairs>,
-    weights: WeightCodes<V>,
+    /// In the place of all these with a cache of 16-bit codes.
+    codes: CodeScratch<V>,
     /// `[PIECE]`
     scores: Vec<Queries<V>>,
     /// The queries of a tile, `[V * LANES, head_dim]`: they come from places far apart, which is faster row by row.
@@ -82,8 +81,7 @@ impl<const V: usize> Default for Scratch<V> {
             keys: Vec::new(),
             values: Vec::new(),
             next_keys: [Vec::new(), Vec::new()],
-            value_pairs: Vec::new(),
-            weights: WeightCodes::default(),
+            codes: CodeScratch::default(),
             scores: vec![Queries::ZEROS; PIECE],
             rows: Vec::new(),
             tiles: Vec::new(),
@@ -145,17 +143,8 @@ impl<const V: usize> Scratch<V> {
                 head_dim,
             };
             let scores = &mut self.scores[..];
-            if let (CacheSlice::Int16 { .. }, CacheSlice::Int16 { codes, .. }) =
-                (piece.keys, piece.values)
-            {
-                let is_loaded = tiles.len() > 1;
-                if is_loaded {
-                    codes::load(lanes, codes, head_dim, &mut self.value_pairs);
-                }
-                for tile in &mut *tiles {
-                    let memory = (&mut self.value_pairs, &mut self.weights);
-                    tile.see_codes(lanes, piece, is_loaded, scores, memory);
-                }
+            if let CacheSlice::Int16 { .. } = piece.keys {
+                self.codes.attend(lanes, tiles, piece, scores);
                 continue;
             }
             match tiles {
@@ -370,83 +359,6 @@ impl<const V: usize> QueryTile<V> {
                 let values = Values::of_strips(strips, 0, head_dim);
                 self.add_weighted(lanes, half, values, weights, ahead);
             }
-        }
-        self.join(lanes, of_piece);
-    }
-
-    /// Takes in a piece of a cache with 16-bit codes. Its values have been put together, or are now, block by block.
-    #[inline(always)]
-    fn see_codes<L: Lanes>(
-        &mut self,
-        lanes: L,
-        piece: Piece<'_>,
-        is_loaded: bool,
-        scores: &mut [Queries<V>],
-        (pairs, codes): (&mut Vec<ValuePairs>, &mut WeightCodes<V>),
-    ) {
-        let len = self.end.saturating_sub(piece.first).min(piece.len);
-        if len == 0 {
-            return;
-        }
-        let (
-            CacheSlice::Int16 {
-                codes: keys,
-                scales: key_scales,
-            },
-            CacheSlice::Int16 {
-                codes: values,
-                scales: value_scales,
-            },
-        ) = (piece.keys, piece.values)
-        else {
-            return;
-        };
-        let head_dim = piece.head_dim;
-        let scores = &mut scores[..len];
-        let [of_scores, of_values] = codes::steps::<L, V>(CODE_BLOCK, head_dim);
-        // With every block of keys the next one is asked for, and with the last one the first values.
-        let ahead =
-            |block: &Range<usize>, this: CacheSlice<'_>, then: CacheSlice<'_>, row, times| {
-                let (next, row) = match block.end < len {
-                    true => (this, block.end),
-                    false => (then, row),
-                };
-                match is_loaded {
-                    true => Ahead::NOTHING,
-                    false => next.ahead(row..row + CODE_BLOCK, head_dim, times),
-                }
-            };
-        let blocks = || {
-            (0..len)
-                .step_by(CODE_BLOCK)
-                .map(|first| first..len.min(first + CODE_BLOCK))
-        };
-        for block in blocks() {
-            let mut ahead = ahead(&block, piece.keys, piece.values, 0, of_scores);
-            let rows = block.start * head_dim..block.end * head_dim;
-            let keys = (&keys[rows], &key_scales[block.clone()], head_dim);
-            self.codes
-                .scores(lanes, keys, &mut scores[block], &mut ahead);
-        }
-        let of_piece = exponentials(lanes, scores, self.ends_within(piece, len));
-        let vectors = head_dim.div_ceil(LANES);
-        let sums = self.sums_of_halves[0].as_chunks_mut().0;
-        for block in blocks() {
-            let mut ahead = ahead(&block, piece.values, piece.keys, len, of_values);
-            let pairs = match is_loaded {
-                true => &pairs[block.start / 2 * vectors..block.end.div_ceil(2) * vectors],
-                false => {
-                    let values = &values[block.start * head_dim..block.end * head_dim];
-                    codes::load(lanes, values, head_dim, pairs);
-                    &pairs[..block.len().div_ceil(2) * vectors]
-                }
-            };
-            codes.take(
-                lanes,
-                &mut scores[block.clone()],
-                &value_scales[block.clone()],
-            );
-            codes.add_weighted(lanes, pairs, head_dim, block.start > 0, sums, &mut ahead);
         }
         self.join(lanes, of_piece);
     }

@@ -1,11 +1,14 @@
 //! The two products of a tile in integers, for a cache of 16-bit codes: two dims of a key at a time, or two keys of a
 //! value.
 
+use std::ops::Range;
+
 use super::{
     super::codes::{BLOCK, BlockScale, quantize_query, rounded},
-    Queries,
+    Piece, Queries, QueryTile, exponentials,
 };
 use crate::cpu::{
+    cache_slice::CacheSlice,
     lanes::{LANES, Lanes, Pair},
     prefetch::Ahead,
 };
@@ -20,7 +23,7 @@ const STEPS: usize = 8;
 /// A pair for each of `V` vectors of queries, in whole lines of the cache.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct Pairs<const V: usize>([[Pair; LANES]; V]);
+struct Pairs<const V: usize>([[Pair; LANES]; V]);
 
 impl<const V: usize> Pairs<V> {
     const ZEROS: Self = Self([[[0; 2]; LANES]; V]);
@@ -29,7 +32,127 @@ impl<const V: usize> Pairs<V> {
 /// Two keys of 16 dims of a value, in whole lines of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-pub(super) struct ValuePairs([Pair; LANES]);
+struct ValuePairs([Pair; LANES]);
+
+/// Memory that is kept between calls.
+#[derive(Default)]
+pub(super) struct CodeScratch<const V: usize> {
+    /// The values of a piece, or of a block where a single tile reads the cache.
+    values: Vec<ValuePairs>,
+    weights: WeightCodes<V>,
+}
+
+/// The codes of a piece and their scales.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    codes: &'a [i16],
+    scales: &'a [f32],
+    head_dim: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn of(cache: CacheSlice<'a>, head_dim: usize) -> Self {
+        let CacheSlice::Int16 { codes, scales } = cache else {
+            unreachable!("keys and values have the same precision");
+        };
+        Self {
+            codes,
+            scales,
+            head_dim,
+        }
+    }
+
+    fn some(self, rows: Range<usize>) -> Self {
+        Self {
+            codes: &self.codes[rows.start * self.head_dim..rows.end * self.head_dim],
+            scales: &self.scales[rows],
+            ..self
+        }
+    }
+}
+
+impl<const V: usize> CodeScratch<V> {
+    /// Lets the queries of some tiles see a piece.
+    #[inline(always)]
+    pub(super) fn attend<L: Lanes>(
+        &mut self,
+        lanes: L,
+        tiles: &mut [QueryTile<V>],
+        piece: Piece<'_>,
+        scores: &mut [Queries<V>],
+    ) {
+        let is_loaded = tiles.len() > 1;
+        if is_loaded {
+            let values = Rows::of(piece.values, piece.head_dim);
+            load(lanes, values, &mut self.values);
+        }
+        for tile in tiles {
+            tile.see_codes(lanes, piece, is_loaded, scores, self);
+        }
+    }
+}
+
+impl<const V: usize> QueryTile<V> {
+    /// Takes in a piece. Its values have been put together, or are now, block by block: then this is the only tile, and
+    /// asks for what comes next.
+    #[inline(always)]
+    fn see_codes<L: Lanes>(
+        &mut self,
+        lanes: L,
+        piece: Piece<'_>,
+        is_loaded: bool,
+        scores: &mut [Queries<V>],
+        scratch: &mut CodeScratch<V>,
+    ) {
+        let len = self.end.saturating_sub(piece.first).min(piece.len);
+        if len == 0 {
+            return;
+        }
+        let head_dim = piece.head_dim;
+        let [keys, values] = [piece.keys, piece.values].map(|cache| Rows::of(cache, head_dim));
+        let scores = &mut scores[..len];
+        let blocks = || (0..len.div_ceil(BLOCK)).map(|b| b * BLOCK..len.min((b + 1) * BLOCK));
+        // With a block the next one of the same kind, and with the last one what comes behind it.
+        let ahead =
+            |block: &Range<usize>, this: CacheSlice<'_>, then: (CacheSlice<'_>, usize), times| {
+                let (next, row) = match block.end < len {
+                    true => (this, block.end),
+                    false => then,
+                };
+                match is_loaded {
+                    true => Ahead::NOTHING,
+                    false => next.ahead(row..row + BLOCK, head_dim, times),
+                }
+            };
+        let times = steps::<L, V>(head_dim);
+        for block in blocks() {
+            let mut ahead = ahead(&block, piece.keys, (piece.values, 0), times[0]);
+            let keys = keys.some(block.clone());
+            self.codes
+                .scores(lanes, keys, &mut scores[block], &mut ahead);
+        }
+        let of_piece = exponentials(lanes, scores, self.ends_within(piece, len));
+        let vectors = head_dim.div_ceil(LANES);
+        let sums = self.sums_of_halves[0].as_chunks_mut().0;
+        for block in blocks() {
+            let mut ahead = ahead(&block, piece.values, (piece.keys, len), times[1]);
+            let goes_on = block.start > 0;
+            let values = values.some(block.clone());
+            let first = match is_loaded {
+                true => block.start / 2 * vectors,
+                false => {
+                    load(lanes, values, &mut scratch.values);
+                    0
+                }
+            };
+            let pairs = &scratch.values[first..][..block.len().div_ceil(2) * vectors];
+            let weights = &mut scratch.weights;
+            weights.take(lanes, &mut scores[block], values.scales);
+            weights.add_weighted(lanes, (pairs, vectors), goes_on, sums, &mut ahead);
+        }
+        self.join(lanes, of_piece);
+    }
+}
 
 /// The queries of a tile.
 #[derive(Default)]
@@ -58,19 +181,20 @@ impl<const V: usize> QueryCodes<V> {
         }
     }
 
-    /// `keys · query`; the keys with their scales, `[keys, head_dim]`.
+    /// `keys · query`
     #[inline(always)]
-    pub(super) fn scores<L: Lanes>(
+    fn scores<L: Lanes>(
         &self,
         lanes: L,
-        (keys, scales, head_dim): (&[i16], &[f32], usize),
+        keys: Rows<'_>,
         scores: &mut [Queries<V>],
         ahead: &mut Ahead,
     ) {
         // Loops of a known length for the heads of the published models.
-        match head_dim {
-            128 => self.scores_of_width(lanes, (keys, scales, 128), scores, ahead),
-            _ => self.scores_of_width(lanes, (keys, scales, head_dim), scores, ahead),
+        let known = |head_dim| Rows { head_dim, ..keys };
+        match keys.head_dim {
+            128 => self.scores_of_width(lanes, known(128), scores, ahead),
+            _ => self.scores_of_width(lanes, keys, scores, ahead),
         }
     }
 
@@ -78,27 +202,20 @@ impl<const V: usize> QueryCodes<V> {
     fn scores_of_width<L: Lanes>(
         &self,
         lanes: L,
-        (keys, scales, head_dim): (&[i16], &[f32], usize),
+        keys: Rows<'_>,
         scores: &mut [Queries<V>],
         ahead: &mut Ahead,
     ) {
-        let rows = if L::MANY_REGISTERS {
-            MANY_ROWS
-        } else {
-            FEW_ROWS
-        };
-        let parts = keys.chunks(rows * head_dim).zip(scales.chunks(rows));
-        for ((keys, scales), scores) in parts.zip(scores.chunks_mut(rows)) {
-            if scores.len() < rows {
-                let keys = keys.chunks_exact(head_dim).zip(scales.chunks(1));
-                for ((key, scale), scores) in keys.zip(scores.chunks_mut(1)) {
-                    let key = (key, scale, head_dim);
+        let together = rows_together::<L>();
+        for (part, scores) in scores.chunks_mut(together).enumerate() {
+            let first = part * together;
+            let keys = keys.some(first..first + scores.len());
+            if scores.len() < together {
+                for (key, scores) in scores.chunks_mut(1).enumerate() {
+                    let key = keys.some(key..key + 1);
                     self.scores_of_rows::<L, 1>(lanes, key, scores, ahead);
                 }
-                continue;
-            }
-            let keys = (keys, scales, head_dim);
-            if L::MANY_REGISTERS {
+            } else if L::MANY_REGISTERS {
                 self.scores_of_rows::<L, MANY_ROWS>(lanes, keys, scores, ahead);
             } else {
                 self.scores_of_rows::<L, FEW_ROWS>(lanes, keys, scores, ahead);
@@ -111,10 +228,15 @@ impl<const V: usize> QueryCodes<V> {
     fn scores_of_rows<L: Lanes, const R: usize>(
         &self,
         lanes: L,
-        (keys, scales, head_dim): (&[i16], &[f32], usize),
+        keys: Rows<'_>,
         scores: &mut [Queries<V>],
         ahead: &mut Ahead,
     ) {
+        let Rows {
+            codes: keys,
+            scales,
+            head_dim,
+        } = keys;
         let (scores, scales) = (&mut scores[..R], &scales[..R]);
         let mut rows: [&[Pair]; R] = [&[]; R];
         for row in 0..R {
@@ -152,13 +274,19 @@ impl<const V: usize> QueryCodes<V> {
 
 /// Copies rows of values, two and two put together, the dims padded to whole vectors: `[rows / 2, padded head_dim]`.
 #[inline(always)]
-pub(super) fn load<L: Lanes>(lanes: L, rows: &[i16], head_dim: usize, out: &mut Vec<ValuePairs>) {
+fn load<L: Lanes>(lanes: L, rows: Rows<'_>, out: &mut Vec<ValuePairs>) {
+    let Rows {
+        codes, head_dim, ..
+    } = rows;
     let vectors = head_dim.div_ceil(LANES);
-    let len = (rows.len() / head_dim).div_ceil(2) * vectors;
+    let len = rows.scales.len().div_ceil(2) * vectors;
     if out.len() < len {
         out.resize(len, ValuePairs([[0; 2]; LANES]));
     }
-    for (rows, out) in rows.chunks(2 * head_dim).zip(out.chunks_exact_mut(vectors)) {
+    for (rows, out) in codes
+        .chunks(2 * head_dim)
+        .zip(out.chunks_exact_mut(vectors))
+    {
         let (front, back) = rows.split_at(head_dim);
         let whole = front.as_chunks().0.iter().zip(back.as_chunks().0);
         let done = whole.len();
@@ -181,7 +309,7 @@ fn part(row: &[i16], vector: usize) -> [i16; LANES] {
 }
 
 /// The weights of a block of values.
-pub(super) struct WeightCodes<const V: usize> {
+struct WeightCodes<const V: usize> {
     /// Two keys in each.
     pairs: [Pairs<V>; BLOCK / 2],
     scales: Queries<V>,
@@ -199,7 +327,7 @@ impl<const V: usize> Default for WeightCodes<V> {
 impl<const V: usize> WeightCodes<V> {
     /// Takes the weights of up to [`BLOCK`] keys, and multiplies them with the scales of the values.
     #[inline(always)]
-    pub(super) fn take<L: Lanes>(&mut self, lanes: L, weights: &mut [Queries<V>], scales: &[f32]) {
+    fn take<L: Lanes>(&mut self, lanes: L, weights: &mut [Queries<V>], scales: &[f32]) {
         for vector in 0..V {
             let mut largest = lanes.splat(0.0);
             for (weights, scale) in weights.iter_mut().zip(scales) {
@@ -226,19 +354,17 @@ impl<const V: usize> WeightCodes<V> {
         }
     }
 
-    /// `sums ← sums + weightsᵀ · values` (without `sums` where nothing `goes_on`) for as many values, put together by [`load`]. `sums` is `[V * LANES, dims]` in
-    /// whole vectors of dims.
+    /// `sums ← sums + weightsᵀ · values`, or without `sums` where nothing `goes_on`, for as many values, put together by
+    /// [`load`]. `sums` is `[V * LANES, dims]`, the dims in `vectors` whole vectors.
     #[inline(always)]
-    pub(super) fn add_weighted<L: Lanes>(
+    fn add_weighted<L: Lanes>(
         &self,
         lanes: L,
-        values: &[ValuePairs],
-        head_dim: usize,
+        values: (&[ValuePairs], usize),
         goes_on: bool,
         sums: &mut [[f32; LANES]],
         ahead: &mut Ahead,
     ) {
-        let values = (values, head_dim.div_ceil(LANES));
         if L::MANY_REGISTERS {
             self.add_rows::<L, MANY_ROWS>(lanes, values, goes_on, sums, ahead);
         } else {
@@ -288,15 +414,19 @@ impl<const V: usize> WeightCodes<V> {
     }
 }
 
-/// How often [`QueryCodes::scores`] looks ahead for `keys` keys, and [`WeightCodes::add_weighted`] for as many values.
-pub(super) const fn steps<L: Lanes, const V: usize>(keys: usize, head_dim: usize) -> [usize; 2] {
-    let rows = if L::MANY_REGISTERS {
+/// Keys, or queries with weights, that are multiplied together.
+const fn rows_together<L: Lanes>() -> usize {
+    if L::MANY_REGISTERS {
         MANY_ROWS
     } else {
         FEW_ROWS
-    };
-    let of_scores = keys / rows * V * (head_dim / 2).div_ceil(STEPS);
-    let of_values =
-        head_dim.div_ceil(LANES) * (V * LANES / rows) * keys.div_ceil(2).div_ceil(STEPS);
+    }
+}
+
+/// How often [`QueryCodes::scores`] looks ahead for the keys of a block, and [`WeightCodes::add_weighted`] for its values.
+const fn steps<L: Lanes, const V: usize>(head_dim: usize) -> [usize; 2] {
+    let rows = rows_together::<L>();
+    let of_scores = BLOCK / rows * V * (head_dim / 2).div_ceil(STEPS);
+    let of_values = head_dim.div_ceil(LANES) * (V * LANES / rows) * (BLOCK / 2 / STEPS);
     [of_scores, of_values]
 }
