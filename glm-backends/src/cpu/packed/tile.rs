@@ -7,11 +7,7 @@ use glm_quant::{BLOCK_ROWS, Bits, GroupSize};
 use half::f16;
 
 use super::{Activations, activation::TokenTile, scalar};
-use crate::cpu::{
-    CpuLevel,
-    chunks::Parts,
-    prefetch::{Reading, prefetch},
-};
+use crate::cpu::{CpuLevel, chunks::Parts, prefetch::prefetch};
 
 /// Columns that share an activation scale when weight groups are not smaller, and columns whose products are summed
 /// before they are added to the total.
@@ -76,7 +72,7 @@ impl Tile<'_> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn words_ahead(&self, word: usize) -> usize {
-        let distance = Reading::of_this_cpu().distance / size_of::<u32>();
+        let distance = crate::cpu::prefetch::Reading::of_this_cpu().distance / size_of::<u32>();
         if word + distance < self.code_stride {
             distance
         } else {
