@@ -113,6 +113,15 @@ impl Case {
         out
     }
 
+    fn assert_is_the_formula(&self) {
+        for (found, expected) in self.run(CpuLevel::active()).iter().zip(self.naive()) {
+            assert!(
+                (f64::from(*found) - expected).abs() <= self.keys.tolerance(),
+                "{found} {expected}"
+            );
+        }
+    }
+
     /// The step with only some of its queries: those up to `end`, from `start` on.
     fn part(&self, start: usize, end: usize) -> Self {
         let width = self.layout.heads * self.layout.head_dim;
@@ -279,12 +288,7 @@ fn long_contexts_equal_the_formula() {
                 context: start,
             }];
             let case = Case::new(layout, step, spans, precision, 5);
-            for (found, expected) in case.run(CpuLevel::active()).iter().zip(case.naive()) {
-                assert!(
-                    (f64::from(*found) - expected).abs() <= case.keys.tolerance(),
-                    "{found} {expected}"
-                );
-            }
+            case.assert_is_the_formula();
         }
     }
 }
@@ -368,12 +372,7 @@ fn a_short_head_after_a_long_one_and_no_number_among_its_keys() {
         }
         let layout = QkvLayout::by_head(1, 20, 1);
         let case = Case::new(layout, step, spans.clone(), precision, 4);
-        for (found, expected) in case.run(CpuLevel::active()).iter().zip(case.naive()) {
-            assert!(
-                (f64::from(*found) - expected).abs() <= case.keys.tolerance(),
-                "{found} {expected}"
-            );
-        }
+        case.assert_is_the_formula();
     }
 }
 

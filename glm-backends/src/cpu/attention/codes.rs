@@ -3,11 +3,11 @@
 //! A product of two codes and the sum of all of them must fit into 32 bits. Keys and values have 14 bits, so the codes of a
 //! query, or of the weights of a block of values, may together be as large as [`LARGEST_SUM`]. Sums of integers are the
 //! same in any order, so the paths for few and for many queries give the same bits.
-//!
-//! [`CacheSlice::Int16`]: crate::cpu::CacheSlice::Int16
+
+use std::ops::Range;
 
 use crate::cpu::{
-    cache_slice::LARGEST_CODE,
+    cache_slice::{CacheSlice, LARGEST_CODE},
     lanes::{LANES, Lanes},
 };
 
@@ -17,8 +17,37 @@ const LARGEST_SUM: i32 = i32::MAX / LARGEST_CODE as i32;
 /// Values that are added up as integers: their weights share a scale.
 pub(super) const BLOCK: usize = 128;
 
-/// Smaller weights are zero, and are so in f32 once they are multiplied with what they are multiplied with.
+/// The largest weight of a block counts as no less, so that weights that are all zero have a scale.
 const LEAST_WEIGHT: f32 = 1e-30;
+
+/// Some rows of a cache: `codes` is `[rows, head_dim]`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub codes: &'a [i16],
+    pub scales: &'a [f32],
+    pub head_dim: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(cache: CacheSlice<'a>, head_dim: usize) -> Self {
+        let CacheSlice::Int16 { codes, scales } = cache else {
+            unreachable!("keys and values have the same precision");
+        };
+        Self {
+            codes,
+            scales,
+            head_dim,
+        }
+    }
+
+    pub(super) fn some(self, rows: Range<usize>) -> Self {
+        Self {
+            codes: &self.codes[rows.start * self.head_dim..rows.end * self.head_dim],
+            scales: &self.scales[rows],
+            ..self
+        }
+    }
+}
 
 /// Writes the codes of a query, and zeros behind them; returns the scale: `value = code · scale`. It is not a number where
 /// one of the values is none.

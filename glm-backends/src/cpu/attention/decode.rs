@@ -9,7 +9,7 @@ use std::{cell::RefCell, ops::Range};
 
 use half::f16;
 
-use super::{Call, HALF, PIECE, Total, divide, few_codes, tile, weighted_sum::weigh};
+use super::{Call, HALF, PIECE, Total, codes::Rows, divide, few_codes, tile, weighted_sum::weigh};
 use crate::cpu::{
     cache_slice::{CacheSlice, Element, with_elements},
     chunks::{Parts, for_each_chunk},
@@ -183,7 +183,7 @@ struct SomeQueries<'a> {
     next_row: usize,
 }
 
-impl<'a> SomeQueries<'a> {
+impl SomeQueries<'_> {
     /// A query, and how many of the keys it sees.
     #[inline(always)]
     fn query(&self, number: usize) -> (&[f32], usize) {
@@ -210,18 +210,15 @@ impl<'a> SomeQueries<'a> {
             return;
         }
         let row = call.row(self.batch, self.kv_head, self.keys.start);
-        let rows = |cache: CacheSlice<'a>, then| match cache.rows(row..row + len, head_dim) {
-            CacheSlice::Int16 { codes, scales } => few_codes::Rows {
-                codes,
-                scales,
-                then,
-            },
-            _ => unreachable!("keys and values have the same precision"),
-        };
-        let keys = rows(call.keys, call.values.address(row, head_dim));
-        let values = rows(call.values, call.keys.address(self.next_row, head_dim));
+        let rows = [call.keys, call.values]
+            .map(|cache| Rows::of(cache.rows(row..row + len, head_dim), head_dim));
+        let then = [
+            call.values.address(row, head_dim),
+            call.keys.address(self.next_row, head_dim),
+        ];
         let (out, statistics) = partial.split_at_mut(head_dim);
-        let (largest, sum) = scratch.attend(lanes, (query, call.scale()), keys, values, out);
+        let query = (query, call.scale());
+        let (largest, sum) = scratch.attend(lanes, query, rows, then, out);
         statistics.copy_from_slice(&[largest, sum]);
     }
 

@@ -3,7 +3,7 @@
 
 use super::{
     PIECE,
-    codes::{BLOCK, BlockScale, quantize_query, round, rounded},
+    codes::{BLOCK, BlockScale, Rows, quantize_query, round, rounded},
     decode::exponentials,
 };
 use crate::cpu::{
@@ -17,15 +17,6 @@ const CODES: usize = 2 * LANES;
 /// Keys whose products are added up together.
 const TOGETHER: usize = 4;
 
-/// Some rows of a cache: `codes` is `[rows, head_dim]`.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub codes: &'a [i16],
-    pub scales: &'a [f32],
-    /// Where reading goes on behind them, at an address that need not be valid.
-    pub then: *const u8,
-}
-
 /// Memory that is kept between calls.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -37,14 +28,15 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Writes the weighted sum of up to [`PIECE`] values to `out`, `[head_dim]`; returns the largest score and the sum of
-    /// the exponentials. Scores are multiplied with `scale`.
+    /// the exponentials. Scores are multiplied with `scale`. After keys and values, what is at `then` is read, at addresses
+    /// that need not be valid.
     #[inline(always)]
     pub(super) fn attend<L: Lanes>(
         &mut self,
         lanes: L,
         (query, scale): (&[f32], f32),
-        keys: Rows<'_>,
-        values: Rows<'_>,
+        [keys, values]: [Rows<'_>; 2],
+        then: [*const u8; 2],
         out: &mut [f32],
     ) -> (f32, f32) {
         let head_dim = query.len();
@@ -52,9 +44,10 @@ impl Scratch {
         let scale = scale * quantize_query(lanes, query, &mut self.query);
         let mut products = [0; PIECE];
         // Loops of a known length for the heads of the published models.
+        let stream = Stream::new(keys.codes, then[0]);
         match head_dim {
-            128 => self.dots(lanes, keys, 128, &mut products),
-            _ => self.dots(lanes, keys, head_dim, &mut products),
+            128 => self.dots(lanes, (keys.codes, stream), 128, &mut products),
+            _ => self.dots(lanes, (keys.codes, stream), head_dim, &mut products),
         }
         let mut scores = [0.0; PIECE];
         let scores = &mut scores[..keys.scales.len()];
@@ -68,7 +61,7 @@ impl Scratch {
         for (weight, scale) in scores.iter_mut().zip(values.scales) {
             *weight *= scale;
         }
-        let stream = Stream::new(values.codes, values.then);
+        let stream = Stream::new(values.codes, then[1]);
         let blocks = values.codes.chunks(BLOCK * head_dim);
         for (weights, values) in scores.chunks(BLOCK).zip(blocks) {
             let (codes, scale) = weight_codes(lanes, weights);
@@ -98,29 +91,18 @@ impl Scratch {
     fn dots<L: Lanes>(
         &self,
         lanes: L,
-        keys: Rows<'_>,
+        (keys, stream): (&[i16], Stream),
         head_dim: usize,
         products: &mut [i32; PIECE],
     ) {
-        let stream = Stream::new(keys.codes, keys.then);
-        let groups = keys.codes.chunks(TOGETHER * head_dim);
+        let groups = keys.chunks(TOGETHER * head_dim);
         for (keys, products) in groups.zip(products.as_chunks_mut::<TOGETHER>().0) {
             stream.prefetch(keys);
             let mut sums = [lanes.no_ints(); TOGETHER];
-            if keys.len() == TOGETHER * head_dim {
+            for (key, sum) in keys.chunks_exact(head_dim).zip(&mut sums) {
                 for vector in 0..head_dim.div_ceil(CODES) {
                     let query = pairs(lanes, &self.query, vector);
-                    for row in 0..TOGETHER {
-                        let key = pairs(lanes, &keys[row * head_dim..][..head_dim], vector);
-                        sums[row] = lanes.add_products(query, key, sums[row]);
-                    }
-                }
-            } else {
-                for (key, sum) in keys.chunks_exact(head_dim).zip(&mut sums) {
-                    for vector in 0..head_dim.div_ceil(CODES) {
-                        let query = pairs(lanes, &self.query, vector);
-                        *sum = lanes.add_products(query, pairs(lanes, key, vector), *sum);
-                    }
+                    *sum = lanes.add_products(query, pairs(lanes, key, vector), *sum);
                 }
             }
             *products = lanes.sum_ints(sums);

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{
-    super::codes::{BLOCK, BlockScale, quantize_query, rounded},
+    super::codes::{BLOCK, BlockScale, Rows, quantize_query, rounded},
     Piece, Queries, QueryTile, exponentials,
 };
 use crate::cpu::{
@@ -40,35 +40,6 @@ pub(super) struct CodeScratch<const V: usize> {
     /// The values of a piece, or of a block where a single tile reads the cache.
     values: Vec<ValuePairs>,
     weights: WeightCodes<V>,
-}
-
-/// The codes of a piece and their scales.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    codes: &'a [i16],
-    scales: &'a [f32],
-    head_dim: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn of(cache: CacheSlice<'a>, head_dim: usize) -> Self {
-        let CacheSlice::Int16 { codes, scales } = cache else {
-            unreachable!("keys and values have the same precision");
-        };
-        Self {
-            codes,
-            scales,
-            head_dim,
-        }
-    }
-
-    fn some(self, rows: Range<usize>) -> Self {
-        Self {
-            codes: &self.codes[rows.start * self.head_dim..rows.end * self.head_dim],
-            scales: &self.scales[rows],
-            ..self
-        }
-    }
 }
 
 impl<const V: usize> CodeScratch<V> {
