@@ -26,6 +26,12 @@ pub enum Error {
     /// A faster way to write a text has changed it, which it must not.
     #[error("the faster way has written another text than the plain one")]
     TextDiffers,
+    /// A line that asks for tokens holds no number of them.
+    #[error("`{line}` is no number of tokens to write")]
+    Tokens {
+        /// The line.
+        line: String,
+    },
     /// There is no room for the memory that plain reading is measured with.
     #[error("no room for {bytes} bytes to measure plain reading with: {source}")]
     ReadBuffer {
