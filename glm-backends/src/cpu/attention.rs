@@ -135,7 +135,7 @@ pub fn attention_at(
         keys,
         values,
         spans,
-        streams: Reading::of_this_cpu().streams,
+        reading: Reading::of_this_cpu(),
     };
     if step.seq <= FEW_QUERIES {
         decode::attention(level, call, out);
@@ -153,8 +153,8 @@ struct Call<'a> {
     keys: CacheSlice<'a>,
     values: CacheSlice<'a>,
     spans: &'a [Span],
-    /// Places where keys and values are best read at a time.
-    streams: usize,
+    /// How keys and values are best read.
+    reading: Reading,
 }
 
 impl Call<'_> {

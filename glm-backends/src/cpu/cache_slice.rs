@@ -7,7 +7,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 use super::{
     chunks::Parts,
     lanes::{LANES, Lanes},
-    prefetch::Ahead,
+    prefetch::{Ahead, LINE, prefetch},
 };
 
 /// The keys or the values of one layer: `[batch, kv_heads, capacity, head_dim]`.
@@ -108,6 +108,16 @@ impl<'a> CacheSlice<'a> {
         }
     }
 
+    /// Asks for the scale of a row, where rows have any, and for those beside it; the row need not exist.
+    #[inline(always)]
+    pub(super) fn prefetch_scale(self, row: usize) {
+        match self {
+            Self::F32(_) | Self::F16(_) => {}
+            Self::Int16 { scales, .. } => prefetch(scales.as_ptr().wrapping_add(row)),
+            Self::Int8 { scales, .. } => prefetch(scales.as_ptr().wrapping_add(row)),
+        }
+    }
+
     /// Some rows, which need not exist, to be asked for in `times` parts.
     #[inline(always)]
     pub(super) fn ahead(self, rows: Range<usize>, head_dim: usize, times: usize) -> Ahead {
@@ -186,6 +196,24 @@ pub(super) enum CacheRows<'a> {
 }
 
 impl CacheRows<'_> {
+    /// Asks for the memory of a row, which need not exist.
+    #[inline(always)]
+    pub(super) fn ask_for(&self, row: usize, head_dim: usize) {
+        let first = row * head_dim;
+        match self {
+            Self::F32(rows) => prefetch_row(rows, first, head_dim),
+            Self::F16(rows) => prefetch_row(rows, first, head_dim),
+            Self::Int16 { codes, scales } => {
+                prefetch_row(codes, first, head_dim);
+                prefetch(scales.address(row));
+            }
+            Self::Int8 { codes, scales } => {
+                prefetch_row(codes, first, head_dim);
+                prefetch(scales.address(row));
+            }
+        }
+    }
+
     /// Stores `values` as row number `row`.
     ///
     /// # Safety
@@ -215,6 +243,13 @@ impl CacheRows<'_> {
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn prefetch_row<T>(rows: &Parts<'_, T>, first: usize, len: usize) {
+    for offset in (0..len).step_by(LINE / size_of::<T>()) {
+        prefetch(rows.address(first + offset));
     }
 }
 

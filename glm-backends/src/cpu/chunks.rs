@@ -48,6 +48,11 @@ impl<'a, T> Parts<'a, T> {
         }
     }
 
+    /// Where an element is, which need not exist.
+    pub(super) fn address(&self, index: usize) -> *const T {
+        self.start.wrapping_add(index)
+    }
+
     /// The elements of `range`.
     ///
     /// # Safety

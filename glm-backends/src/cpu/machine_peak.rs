@@ -114,10 +114,11 @@ fn read_chunk_avx2(chunk: &[u8]) -> u8 {
 /// Plain loops that the compiler turns into vectors.
 #[inline(always)]
 fn exclusive_or(chunk: &[u8]) -> u8 {
-    let Reading { streams, distance } = Reading::of_this_cpu();
-    match streams {
-        1 => exclusive_or_in_streams::<1, STREAM>(chunk, distance),
-        _ => exclusive_or_in_streams::<2, { 2 * STREAM }>(chunk, distance),
+    let reading = Reading::of_this_cpu();
+    let distance = reading.distance();
+    match reading {
+        Reading::OnePlace => exclusive_or_in_streams::<1, STREAM>(chunk, distance),
+        Reading::TwoPlaces => exclusive_or_in_streams::<2, { 2 * STREAM }>(chunk, distance),
     }
 }
 

@@ -158,7 +158,7 @@ pub fn packed_linear_at(
         weight,
         bias,
         activations,
-        Reading::of_this_cpu().streams,
+        Reading::of_this_cpu(),
         out,
     );
 }

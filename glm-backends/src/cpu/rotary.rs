@@ -290,7 +290,13 @@ impl Kernel for AppendToken<'_> {
         let head = |place: HeadOffsets, head: usize| {
             &self.qkv[place.first + head * place.stride..][..head_dim]
         };
+        let row = |index| self.first_row + index * self.capacity;
         for (index, out) in self.query.chunks_exact_mut(head_dim).enumerate() {
+            // Each row to be written is in a page of its own, which takes longer to find than its values to turn.
+            if index < kv_heads {
+                self.keys.ask_for(row(index), head_dim);
+                self.values.ask_for(row(index), head_dim);
+            }
             rotate(
                 pairs,
                 head(self.layout.query, index),
@@ -307,7 +313,7 @@ impl Kernel for AppendToken<'_> {
             &mut long[..]
         };
         for index in 0..kv_heads {
-            let row = self.first_row + index * self.capacity;
+            let row = row(index);
             rotate(pairs, head(self.layout.key, index), self.cos, self.sin, key);
             // SAFETY: tokens of different tasks have different rows, and a task has one token at a time.
             unsafe {

@@ -17,7 +17,7 @@ use crate::cpu::{
     lanes::{Kernel, LANES, Lanes, run_at},
     level::CpuLevel,
     pool::Pool,
-    prefetch::Stream,
+    prefetch::{Reading, Stream},
     shares::for_each_part,
 };
 
@@ -210,6 +210,9 @@ impl SomeQueries<'_> {
             return;
         }
         let row = call.row(self.batch, self.kv_head, self.keys.start);
+        // Where a piece's scales begin, nobody has asked for them yet.
+        call.values.prefetch_scale(row);
+        call.keys.prefetch_scale(self.next_row);
         let rows = [call.keys, call.values]
             .map(|cache| Rows::of(cache.rows(row..row + len, head_dim), head_dim));
         let then = [
@@ -267,7 +270,7 @@ impl SomeQueries<'_> {
                 queries,
                 keys,
                 head_dim,
-                call.streams,
+                call.reading,
                 then,
                 &mut scores,
             );
@@ -295,7 +298,7 @@ impl SomeQueries<'_> {
                 lens,
                 shortest,
                 rows,
-                call.streams,
+                call.reading,
                 then,
                 sums,
             );
@@ -324,15 +327,15 @@ fn dots<L: Lanes, E: Element, const Q: usize>(
     queries: &[f32],
     rows: &[E],
     head_dim: usize,
-    streams: usize,
+    reading: Reading,
     then: [*const u8; 2],
     scores: &mut [[f32; PIECE]; Q],
 ) {
     // Loops of a known length for the heads of the published models.
     match head_dim {
-        128 => dots_of_width(lanes, queries, rows, 128, streams, then, scores),
-        64 => dots_of_width(lanes, queries, rows, 64, streams, then, scores),
-        _ => dots_of_width(lanes, queries, rows, head_dim, streams, then, scores),
+        128 => dots_of_width(lanes, queries, rows, 128, reading, then, scores),
+        64 => dots_of_width(lanes, queries, rows, 64, reading, then, scores),
+        _ => dots_of_width(lanes, queries, rows, head_dim, reading, then, scores),
     }
 }
 
@@ -345,13 +348,16 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
     queries: &[f32],
     rows: &[E],
     head_dim: usize,
-    streams: usize,
+    reading: Reading,
     then: [*const u8; 2],
     scores: &mut [[f32; PIECE]; Q],
 ) {
     let group_len = TOGETHER * head_dim;
     let groups = rows.len() / group_len;
-    let half = if streams == 1 { 0 } else { groups / 2 };
+    let half = match reading {
+        Reading::OnePlace => 0,
+        Reading::TwoPlaces => groups / 2,
+    };
     let (front, back) = rows.split_at(half * group_len);
     let streams = [Stream::new(front, then[0]), Stream::new(back, then[1])];
     for index in 0..half {
@@ -528,7 +534,7 @@ mod tests {
             let query: Vec<f32> = (0..seq * 2 * head_dim)
                 .map(|i| (i % 23) as f32 / 8.0 - 1.3)
                 .collect();
-            let attend = |level, streams| {
+            let attend = |level, reading| {
                 let mut out = vec![f32::NAN; query.len()];
                 let call = Call {
                     layout: QkvLayout::by_head(2, head_dim, 2),
@@ -545,15 +551,15 @@ mod tests {
                         first: 0,
                         context: 0,
                     }],
-                    streams,
+                    reading,
                 };
                 attention(level, call, &mut out);
                 out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             };
-            let expected = attend(CpuLevel::Scalar, 1);
+            let expected = attend(CpuLevel::Scalar, Reading::OnePlace);
             for level in CpuLevel::available() {
-                for streams in [1, 2] {
-                    assert_eq!(attend(level, streams), expected, "{level} {streams}");
+                for reading in [Reading::OnePlace, Reading::TwoPlaces] {
+                    assert_eq!(attend(level, reading), expected, "{level} {reading:?}");
                 }
             }
         }

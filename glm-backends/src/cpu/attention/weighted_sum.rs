@@ -6,7 +6,7 @@ use super::{HALF, PIECE};
 use crate::cpu::{
     cache_slice::Element,
     lanes::{LANES, Lanes},
-    prefetch::Stream,
+    prefetch::{Reading, Stream},
 };
 
 /// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
@@ -19,13 +19,13 @@ pub(super) fn weigh<L: Lanes, E: Element, const Q: usize>(
     lens: [usize; Q],
     shortest: usize,
     (rows, head_dim): (&[E], usize),
-    streams: usize,
+    reading: Reading,
     then: [*const u8; 2],
     sums: &mut [f32],
 ) {
     let (front, back) = sums.split_at_mut(Q * head_dim);
     // As with the keys, both halves at once where registers allow it.
-    if Q == 1 && L::MANY_REGISTERS && head_dim == 128 && streams == 2 {
+    if Q == 1 && L::MANY_REGISTERS && head_dim == 128 && reading == Reading::TwoPlaces {
         let done = lens[0].saturating_sub(HALF);
         let (front_rows, back_rows) = rows.split_at(lens[0].min(HALF) * head_dim);
         let back_rows = &back_rows[..done * head_dim];

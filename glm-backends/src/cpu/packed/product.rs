@@ -17,7 +17,7 @@ use super::{
 use crate::cpu::{
     chunks::Parts,
     pool::Pool,
-    prefetch::{LINE, prefetch},
+    prefetch::{LINE, Reading, prefetch},
     shares::for_each_part,
 };
 
@@ -83,8 +83,8 @@ struct Product<'a> {
     weight: PackedView<'a>,
     bias: Option<&'a [f32]>,
     activations: Activations,
-    /// Row blocks that are best read at a time.
-    streams: usize,
+    /// How weights are best read.
+    reading: Reading,
     tokens: usize,
     tile_tokens: usize,
     /// Words of laid-out activations for one token.
@@ -103,7 +103,7 @@ pub(super) fn linear(
     weight: PackedView<'_>,
     bias: Option<&[f32]>,
     activations: Activations,
-    streams: usize,
+    reading: Reading,
     out: &mut [f32],
 ) {
     let layout = weight.layout;
@@ -135,7 +135,7 @@ pub(super) fn linear(
         weight,
         bias,
         activations,
-        streams,
+        reading,
         tokens: m,
         tile_tokens,
         token_words,
@@ -231,7 +231,7 @@ impl Product<'_> {
     /// One tile of tokens: each weight is used as it arrives.
     fn stream(&self, blocks: &Range<usize>, tokens: &Range<usize>, sums: &mut [f32]) {
         let columns = 0..self.weight.layout.padded_cols();
-        for tile_blocks in runs(blocks, self.kernels.blocks.min(self.streams)) {
+        for tile_blocks in runs(blocks, self.kernels.blocks.min(self.reading.places())) {
             let sums = &mut sums[(tile_blocks.start - blocks.start) * tokens.len() * BLOCK_ROWS..];
             let codes = self.codes(&tile_blocks, &columns);
             self.multiply(&tile_blocks, codes, tokens, &columns, sums, tokens.len());
@@ -446,7 +446,7 @@ mod tests {
     use crate::cpu::CpuLevel;
 
     #[test]
-    fn every_number_of_threads_and_streams_gives_the_same_bits() {
+    fn every_number_of_threads_and_places_gives_the_same_bits() {
         let (rows, cols) = (700, 300);
         for (bits, group) in [(Bits::Four, GroupSize::G32), (Bits::Eight, GroupSize::Row)] {
             let layout = PackedLayout {
@@ -463,7 +463,12 @@ mod tests {
                 let x: Vec<f32> = (0..m * cols).map(|i| (i % 101) as f32 - 50.3).collect();
                 for activations in [Activations::Float32, Activations::Int8] {
                     let mut expected = None;
-                    for (threads, streams) in [(1, 1), (2, 1), (3, 2), (7, 2)] {
+                    for (threads, reading) in [
+                        (1, Reading::OnePlace),
+                        (2, Reading::OnePlace),
+                        (3, Reading::TwoPlaces),
+                        (7, Reading::TwoPlaces),
+                    ] {
                         let mut y = vec![f32::NAN; m * rows];
                         linear(
                             &Pool::new(threads),
@@ -473,7 +478,7 @@ mod tests {
                             (&weight).into(),
                             None,
                             activations,
-                            streams,
+                            reading,
                             &mut y,
                         );
                         assert_eq!(&y, expected.get_or_insert_with(|| y.clone()));

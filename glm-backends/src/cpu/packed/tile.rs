@@ -7,7 +7,11 @@ use glm_quant::{BLOCK_ROWS, Bits, GroupSize};
 use half::f16;
 
 use super::{Activations, activation::TokenTile, scalar};
-use crate::cpu::{CpuLevel, chunks::Parts, prefetch::prefetch};
+use crate::cpu::{
+    CpuLevel,
+    chunks::Parts,
+    prefetch::{Reading, prefetch},
+};
 
 /// Columns that share an activation scale when weight groups are not smaller, and columns whose products are summed
 /// before they are added to the total.
@@ -72,7 +76,7 @@ impl Tile<'_> {
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn words_ahead(&self, word: usize) -> usize {
-        let distance = crate::cpu::prefetch::Reading::of_this_cpu().distance / size_of::<u32>();
+        let distance = Reading::of_this_cpu().distance() / size_of::<u32>();
         if word + distance < self.code_stride {
             distance
         } else {
