@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    ops::{Deref, DerefMut},
+    ops::{Deref, DerefMut, Range},
 };
 
 use burn::tensor::{AllocationProperty, Bytes, TensorData};
@@ -16,8 +16,15 @@ const LARGE_PAGE: usize = 2 << 20;
 
 /// Bytes of this process, in large pages where the system has them (Linux, unless they are switched off), else in
 /// ordinary ones.
+///
+/// They begin where a large page does: of a map that begins anywhere, the system leaves both ends in ordinary pages, which
+/// was a tenth of all weights. What is left at the end has a large page if it fills at least half of one.
 #[derive(Debug)]
-pub struct LargePages(MmapMut);
+pub struct LargePages {
+    map: MmapMut,
+    /// Of the map.
+    range: Range<usize>,
+}
 
 impl LargePages {
     /// `len` bytes, all zero, that take memory when they are first written.
@@ -25,11 +32,23 @@ impl LargePages {
     /// # Errors
     /// What the system says when it has no room for them.
     pub fn zeroed(len: usize) -> io::Result<Self> {
-        let map = MmapMut::map_anon(len)?;
+        let spare = if len < LARGE_PAGE { 0 } else { 2 * LARGE_PAGE };
+        // No system has as much.
+        let map = MmapMut::map_anon(len.saturating_add(spare))?;
+        if spare == 0 {
+            return Ok(Self { map, range: 0..len });
+        }
+        let start = map.as_ptr().align_offset(LARGE_PAGE);
         // A system without large pages says so here; its own will do.
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(Self(map))
+        {
+            let pages = (len + LARGE_PAGE / 2) / LARGE_PAGE;
+            let _ = map.advise_range(memmap2::Advice::HugePage, start, pages * LARGE_PAGE);
+        }
+        Ok(Self {
+            map,
+            range: start..start + len,
+        })
     }
 
     /// The same data, all of it together in large pages, if it is enough to fill one and the system has room; else as it
@@ -66,13 +85,13 @@ impl Deref for LargePages {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.map[self.range.clone()]
     }
 }
 
 impl DerefMut for LargePages {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
+        &mut self.map[self.range.clone()]
     }
 }
 
