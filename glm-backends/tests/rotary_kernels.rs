@@ -134,6 +134,49 @@ proptest! {
     }
 }
 
+/// The heads of a single token are shared by the threads when there are as many as in a published model.
+#[test]
+fn a_wide_token_alone_is_what_it_is_among_others() {
+    for layout in [
+        QkvLayout::by_head(32, 128, 2),
+        QkvLayout::by_part(60, 3, 128),
+    ] {
+        let (capacity, tokens, pairs) = (3, 2, 64);
+        let width = layout.heads * layout.head_dim;
+        let qkv = noise(tokens * layout.width(), 1);
+        let (cos, sin) = (noise(tokens * pairs, 2), noise(tokens * pairs, 3));
+        // The tokens in steps of `seq`.
+        let run = |seq: usize| {
+            let rows = layout.kv_heads * capacity;
+            let mut query = vec![f32::NAN; tokens * width];
+            let mut keys = Cache::new(Precision::Int16, rows, layout.head_dim);
+            let mut values = keys.clone();
+            for start in (0..tokens).step_by(seq) {
+                let step = Step {
+                    batch: 1,
+                    seq,
+                    start,
+                    capacity,
+                };
+                let angles = start * pairs..(start + seq) * pairs;
+                rotary_append_at(
+                    CpuLevel::active(),
+                    layout,
+                    step,
+                    &qkv[start * layout.width()..][..seq * layout.width()],
+                    &cos[angles.clone()],
+                    &sin[angles],
+                    &mut query[start * width..][..seq * width],
+                    keys.slice_mut(),
+                    values.slice_mut(),
+                );
+            }
+            format!("{query:?} {keys:?} {values:?}")
+        };
+        assert!(run(1) == run(tokens), "{layout:?}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "room for 3 tokens, not for 4")]
 fn a_full_cache_is_refused() {

@@ -1,6 +1,8 @@
 //! From the joint product of a layer to queries and a longer cache: rotary positions
 //! ([RoFormer](https://arxiv.org/abs/2104.09864)), and the new keys and values behind the old ones.
 
+use std::ops::Range;
+
 use super::{
     cache_slice::{CacheRows, CacheSliceMut},
     chunks::Parts,
@@ -178,6 +180,9 @@ pub fn rotary_append(
 /// Tokens that one thread takes at a time.
 const TOKENS: usize = 4;
 
+/// Values of a single token that are worth waking other threads for.
+const PARALLEL_WIDTH: usize = 1 << 13;
+
 /// [`rotary_append`] with the instructions of a given level.
 ///
 /// # Panics
@@ -230,27 +235,40 @@ pub fn rotary_append_at(
         "{pairs} rotary pairs in {parts} parts do not fit a head of {head_dim}"
     );
     let query = Parts::new(query);
+    let group = heads / kv_heads;
+    let append = |token: usize, kv: Range<usize>| {
+        let first_query = (token * heads + kv.start * group) * head_dim;
+        let queries = kv.len() * group * head_dim;
+        // SAFETY: every head of every token is in one task.
+        let query = unsafe { query.part(first_query..first_query + queries) };
+        run_at(
+            level,
+            AppendToken {
+                layout,
+                qkv: &qkv[token * layout.width()..][..layout.width()],
+                cos: &cos[token * pairs..][..pairs],
+                sin: &sin[token * pairs..][..pairs],
+                query,
+                keys: &keys,
+                values: &values,
+                kv_heads: kv,
+                first_row: token / step.seq * kv_heads * step.capacity
+                    + step.start
+                    + token % step.seq,
+                capacity: step.capacity,
+            },
+        );
+    };
+    let parts = pool::threads().min(kv_heads);
+    if tokens == 1 && layout.width() >= PARALLEL_WIDTH {
+        pool::for_each(parts, |part| {
+            append(0, kv_heads * part / parts..kv_heads * (part + 1) / parts);
+        });
+        return;
+    }
     let task = |task: usize| {
         for token in task * TOKENS..tokens.min((task + 1) * TOKENS) {
-            let width = heads * head_dim;
-            // SAFETY: every token is in one task.
-            let query = unsafe { query.part(token * width..(token + 1) * width) };
-            run_at(
-                level,
-                AppendToken {
-                    layout,
-                    qkv: &qkv[token * layout.width()..][..layout.width()],
-                    cos: &cos[token * pairs..][..pairs],
-                    sin: &sin[token * pairs..][..pairs],
-                    query,
-                    keys: &keys,
-                    values: &values,
-                    first_row: token / step.seq * kv_heads * step.capacity
-                        + step.start
-                        + token % step.seq,
-                    capacity: step.capacity,
-                },
-            );
+            append(token, 0..kv_heads);
         }
     };
     match tokens.div_ceil(TOKENS) {
@@ -259,15 +277,17 @@ pub fn rotary_append_at(
     }
 }
 
-/// One token; the only one that has these rows of the cache.
+/// Some heads of a token; the only task that has these rows of the cache.
 struct AppendToken<'a> {
     layout: QkvLayout,
     qkv: &'a [f32],
     cos: &'a [f32],
     sin: &'a [f32],
+    /// Those of the heads that share the keys of `kv_heads`.
     query: &'a mut [f32],
     keys: &'a CacheRows<'a>,
     values: &'a CacheRows<'a>,
+    kv_heads: Range<usize>,
     /// The token's row in head 0.
     first_row: usize,
     capacity: usize,
@@ -282,6 +302,7 @@ impl Kernel for AppendToken<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _: L) {
         let QkvLayout {
+            heads,
             kv_heads,
             head_dim,
             pairs,
@@ -290,20 +311,17 @@ impl Kernel for AppendToken<'_> {
         let head = |place: HeadOffsets, head: usize| {
             &self.qkv[place.first + head * place.stride..][..head_dim]
         };
-        let row = |index| self.first_row + index * self.capacity;
+        let row = |kv_head| self.first_row + kv_head * self.capacity;
+        let mut asked_for = self.kv_heads.clone();
+        let first_query = self.kv_heads.start * (heads / kv_heads);
         for (index, out) in self.query.chunks_exact_mut(head_dim).enumerate() {
             // Each row to be written is in a page of its own, which takes longer to find than its values to turn.
-            if index < kv_heads {
-                self.keys.ask_for(row(index), head_dim);
-                self.values.ask_for(row(index), head_dim);
+            if let Some(kv_head) = asked_for.next() {
+                self.keys.ask_for(row(kv_head), head_dim);
+                self.values.ask_for(row(kv_head), head_dim);
             }
-            rotate(
-                pairs,
-                head(self.layout.query, index),
-                self.cos,
-                self.sin,
-                out,
-            );
+            let query = head(self.layout.query, first_query + index);
+            rotate(pairs, query, self.cos, self.sin, out);
         }
         let (mut short, mut long) = ([0.0; STACK_HEAD], Vec::new());
         let key = if head_dim <= STACK_HEAD {
@@ -312,13 +330,20 @@ impl Kernel for AppendToken<'_> {
             long.resize(head_dim, 0.0);
             &mut long[..]
         };
-        for index in 0..kv_heads {
-            let row = row(index);
-            rotate(pairs, head(self.layout.key, index), self.cos, self.sin, key);
-            // SAFETY: tokens of different tasks have different rows, and a task has one token at a time.
+        for kv_head in self.kv_heads {
+            rotate(
+                pairs,
+                head(self.layout.key, kv_head),
+                self.cos,
+                self.sin,
+                key,
+            );
+            // SAFETY: different tasks have different tokens or heads, and so different rows, and a task has one token at a
+            // time.
             unsafe {
-                self.keys.write(row, key);
-                self.values.write(row, head(self.layout.value, index));
+                self.keys.write(row(kv_head), key);
+                self.values
+                    .write(row(kv_head), head(self.layout.value, kv_head));
             }
         }
     }
