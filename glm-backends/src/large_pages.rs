@@ -33,7 +33,7 @@ impl LargePages {
     /// What the system says when it has no room for them.
     pub fn zeroed(len: usize) -> io::Result<Self> {
         let spare = if len < LARGE_PAGE { 0 } else { 2 * LARGE_PAGE };
-        // No system has as much.
+        // A length that no address has is refused like one that there is no room for.
         let map = MmapMut::map_anon(len.saturating_add(spare))?;
         if spare == 0 {
             return Ok(Self { map, range: 0..len });

@@ -6,7 +6,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 
 use super::{
     chunks::Parts,
-    lanes::{LANES, Lanes},
+    lanes::{LANES, Lanes, ROUND},
     prefetch::{Ahead, LINE, prefetch},
 };
 
@@ -276,8 +276,7 @@ fn quantize<T>(
         // The bounds matter where the scale was rounded down, and make a number of 0 / 0, which `clamp` does not.
         #[allow(clippy::manual_clamp)]
         let steps = (x / scale).max(-bound).min(bound);
-        // Rounds to even; the low bits of the sum are the integer.
-        *code = from_low_bits((steps + 12_582_912.0).to_bits());
+        *code = from_low_bits((steps + ROUND).to_bits());
     }
 }
 

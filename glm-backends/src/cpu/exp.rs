@@ -1,6 +1,6 @@
 //! The exponential function on lanes.
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, ROUND};
 
 /// `1 / n!`, from `n = 7` down to 2: the series of `exp` on `|x| <= ln 2 / 2`, where what is left out is below 6e-9.
 const SERIES: [f32; 6] = [
@@ -11,9 +11,6 @@ const SERIES: [f32; 6] = [
     1.0 / 6.0,
     1.0 / 2.0,
 ];
-
-/// Adding and subtracting `1.5 · 2^23` rounds to a whole number, whose low bits the sum holds in between.
-const ROUND: f32 = 12_582_912.0;
 
 /// ln 2 in two parts; the products of the first with whole numbers up to 2^8 are exact.
 const LN_2_HIGH: f32 = 355.0 / 512.0;

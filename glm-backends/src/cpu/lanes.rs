@@ -21,6 +21,17 @@ mod portable;
 /// Values in a vector.
 pub(super) const LANES: usize = 16;
 
+/// `1.5 · 2^23`. Between `2^23` and `2^24` the floats are the integers, so adding this to a number below `2^22` rounds it to
+/// the nearest integer, to even, in every instruction set: the low bits of the sum are the integer, and so is the sum less
+/// this.
+pub(super) const ROUND: f32 = 12_582_912.0;
+
+/// The nearest integer, to even, of a number below `2^15`.
+#[inline(always)]
+pub(super) fn round_to_i16(value: f32) -> i16 {
+    (value + ROUND).to_bits() as i16
+}
+
 /// Two integers that are multiplied with two others and added up.
 pub(super) type Pair = [i16; 2];
 
@@ -175,7 +186,7 @@ mod tests {
                 lanes.max(a, b),
                 lanes.min(a, b),
                 lanes.select_less(a, b, c, a),
-                lanes.add_to_exponent(a, lanes.splat(12_582_912.0 - 3.0)),
+                lanes.add_to_exponent(a, lanes.splat(ROUND - 3.0)),
                 lanes.load_part(&self.a[..5], 7.0),
             ];
             let mut out = Vec::new();

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::cpu::{
     cache_slice::{CacheSlice, LARGEST_CODE},
-    lanes::{LANES, Lanes},
+    lanes::{LANES, Lanes, ROUND, round_to_i16},
 };
 
 /// The largest sum of the codes, without their signs, that are multiplied with codes of the cache and added up.
@@ -67,16 +67,9 @@ pub(super) fn quantize_query<L: Lanes>(lanes: L, query: &[f32], codes: &mut [i16
     let scale = scale.max(f32::MIN_POSITIVE) + sum * 0.0;
     codes[query.len()..].fill(0);
     for (code, value) in codes.iter_mut().zip(query) {
-        *code = round(value / scale);
+        *code = round_to_i16(value / scale);
     }
     scale
-}
-
-/// To even, of a number below 2^15.
-#[inline(always)]
-pub(super) fn round(value: f32) -> i16 {
-    // The low bits of the sum are the integer.
-    (value + 12_582_912.0).to_bits() as i16
 }
 
 /// What the weights of a block become codes by, for a query in each lane.
@@ -121,6 +114,6 @@ impl<V: Copy> BlockScale<V> {
 /// `weights · factor`, rounded to integers, which are below 2^15.
 #[inline(always)]
 pub(super) fn rounded<L: Lanes>(lanes: L, weights: L::Vector, factor: L::Vector) -> L::Vector {
-    let magic = lanes.splat(12_582_912.0);
-    lanes.sub(lanes.mul_add(weights, factor, magic), magic)
+    let round = lanes.splat(ROUND);
+    lanes.sub(lanes.mul_add(weights, factor, round), round)
 }

@@ -3,11 +3,11 @@
 
 use super::{
     PIECE,
-    codes::{BLOCK, BlockScale, Rows, quantize_query, round, rounded},
+    codes::{BLOCK, BlockScale, Rows, quantize_query, rounded},
     decode::exponentials,
 };
 use crate::cpu::{
-    lanes::{LANES, Lanes, Pair},
+    lanes::{LANES, Lanes, Pair, round_to_i16},
     prefetch::Stream,
 };
 
@@ -165,7 +165,7 @@ fn weight_codes<L: Lanes>(lanes: L, weights: &[f32]) -> ([i16; BLOCK], L::Vector
             &mut weighted,
         );
         for (code, weighted) in codes.iter_mut().zip(weighted) {
-            *code = round(weighted);
+            *code = round_to_i16(weighted);
         }
     }
     (codes, scale)

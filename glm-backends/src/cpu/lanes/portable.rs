@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::{LANES, Lanes, Pair};
+use super::{LANES, Lanes, Pair, round_to_i16};
 
 /// Needs no instructions beyond those that every CPU of the target has.
 #[derive(Clone, Copy)]
@@ -178,11 +178,9 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn round_to_pairs(self, first: Self::Vector, second: Self::Vector) -> Self::Pairs {
-        // Rounds to even; the low bits of the sum are the integer.
-        let round = |value: f32| (value + 12_582_912.0).to_bits() as i16;
         let mut pairs = [[0; 2]; LANES];
         for lane in 0..LANES {
-            pairs[lane] = [round(first[lane]), round(second[lane])];
+            pairs[lane] = [round_to_i16(first[lane]), round_to_i16(second[lane])];
         }
         pairs
     }

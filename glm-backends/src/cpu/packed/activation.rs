@@ -16,6 +16,7 @@
 //! shorter, and columns past the end of the matrix are zero.
 
 use super::tile::LONG_GROUP;
+use crate::cpu::lanes::ROUND;
 
 /// The rows of `x` that make up a tile.
 pub(super) struct TokenTile<'a> {
@@ -25,10 +26,6 @@ pub(super) struct TokenTile<'a> {
     /// Columns that share a scale: 32 or 128.
     pub(super) group: usize,
 }
-
-/// 1.5 · 2²³: between 2²³ and 2²⁴ the floats are the integers, so adding it rounds to the nearest integer, ties to even,
-/// in every instruction set.
-const ROUND: f32 = 12_582_912.0;
 
 impl TokenTile<'_> {
     fn tokens(&self) -> usize {
