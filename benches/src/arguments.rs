@@ -92,8 +92,7 @@ impl Arguments {
     /// Precision of layers and of embedding and head, with the defaults filled in.
     #[must_use]
     pub fn precisions(&self) -> (Precision, Precision) {
-        let layers = self.precision.unwrap_or(self.model.default_precision());
-        (layers, self.head.unwrap_or(layers.default_head()))
+        self.model.precisions(self.precision, self.head)
     }
 
     /// The command line that measures the same with one number of threads and prints JSON, without the program's name.

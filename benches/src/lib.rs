@@ -15,3 +15,17 @@ pub mod statistics;
 pub mod table;
 
 pub use error::Error;
+
+use std::process::ExitCode;
+
+/// What a program ends with; an error is told on the way.
+#[must_use]
+pub fn exit_code(result: Result<(), Error>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

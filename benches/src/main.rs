@@ -9,19 +9,14 @@ use clap::Parser;
 use glm_bench::{
     Error,
     arguments::Arguments,
+    exit_code,
     measurement::measure,
     report::{Report, to_json},
     table::table,
 };
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {

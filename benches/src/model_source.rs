@@ -70,6 +70,17 @@ impl ModelSource {
         }
     }
 
+    /// Precision of layers and of embedding and head, with the defaults filled in.
+    #[must_use]
+    pub fn precisions(
+        &self,
+        layers: Option<Precision>,
+        head: Option<Precision>,
+    ) -> (Precision, Precision) {
+        let layers = layers.unwrap_or(self.default_precision());
+        (layers, head.unwrap_or(layers.default_head()))
+    }
+
     /// Loads or makes the model on the CPU.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 use glm_bench::{
-    Error, model_source::ModelSource, random_prompt::random_prompt, statistics::Spread,
+    Error, exit_code, model_source::ModelSource, random_prompt::random_prompt, statistics::Spread,
 };
 use glm_core::{
     GenerationOptions, Model, Precision, TokenId,
@@ -43,13 +43,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {

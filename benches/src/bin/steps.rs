@@ -12,8 +12,8 @@ use std::{
 };
 
 use clap::Parser;
-use glm_bench::{Error, model_source::ModelSource, random_prompt::random_prompt};
-use glm_core::{GenerationOptions, Precision, TokenId, generate::Generator};
+use glm_bench::{Error, exit_code, model_source::ModelSource, random_prompt::random_prompt};
+use glm_core::{GenerationOptions, Precision, generate::Generator};
 
 /// Writes tokens when asked to, for measuring in turns with another program: reads numbers of tokens, one a line, and
 /// answers each with the seconds that a token took
@@ -41,24 +41,17 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
     if let Some(threads) = arguments.threads {
         glm_core::set_cpu_threads(threads).map_err(glm_core::Error::from)?;
     }
-    let precision = arguments.model.default_precision();
-    let precision = arguments.precision.unwrap_or(precision);
-    let head = arguments.head.unwrap_or_else(|| precision.default_head());
-    let model = arguments.model.open(precision, head)?;
-    let prompt: Vec<TokenId> = random_prompt(arguments.context, model.config())?;
+    let source = &arguments.model;
+    let (layers, head) = source.precisions(arguments.precision, arguments.head);
+    let model = source.open(layers, head)?;
+    let prompt = random_prompt(arguments.context, model.config())?;
     let options = GenerationOptions {
         // The first one belongs to the prompt.
         max_new_tokens: Some(arguments.r#gen.max(1) + 1),

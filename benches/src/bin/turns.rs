@@ -8,7 +8,7 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use glm_bench::{Error, model_source::ModelSource};
+use glm_bench::{Error, exit_code, model_source::ModelSource};
 use glm_core::{
     GenerationOptions, Model, Precision, TokenId, generate::Generator, prefix_cache::Prefix,
 };
@@ -40,13 +40,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {

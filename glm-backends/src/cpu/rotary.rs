@@ -8,7 +8,8 @@ use super::{
     chunks::Parts,
     lanes::{Kernel, Lanes, run_at},
     level::CpuLevel,
-    pool,
+    pool::{self, Pool},
+    shares::for_each_part,
 };
 
 /// Where the parts of a head lie in a row of the joint product, and which of their values are turned together.
@@ -259,11 +260,10 @@ pub fn rotary_append_at(
             },
         );
     };
-    let parts = pool::threads().min(kv_heads);
     if tokens == 1 && layout.width() >= PARALLEL_WIDTH {
-        pool::for_each(parts, |part| {
-            append(0, kv_heads * part / parts..kv_heads * (part + 1) / parts);
-        });
+        let pool = Pool::global();
+        let share = kv_heads.div_ceil(pool.threads());
+        for_each_part(pool, kv_heads, share, share, |kv| append(0, kv));
         return;
     }
     let task = |task: usize| {
