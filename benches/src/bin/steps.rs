@@ -70,10 +70,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     output.flush()?;
     let mut line = String::new();
     while input.read_line(&mut line)? > 0 {
-        let tokens: NonZeroU32 = line
-            .trim()
-            .parse()
-            .map_err(|_| Error::Tokens { line: line.clone() })?;
+        let number = line.trim();
+        let tokens: NonZeroU32 = number.parse().map_err(|_| Error::Tokens {
+            line: number.to_owned(),
+        })?;
         let (mut seconds, mut left) = (0.0, tokens.get());
         while left > 0 {
             let begin = Instant::now();
