@@ -5,7 +5,6 @@ mod block_ops;
 pub mod cpu;
 #[cfg(feature = "tensor")]
 mod device;
-#[cfg(feature = "tensor")]
 mod error;
 #[cfg(feature = "tensor")]
 mod flex;
@@ -13,7 +12,6 @@ mod flex;
 mod large_pages;
 #[cfg(feature = "tensor")]
 mod linear_ops;
-#[cfg(feature = "tensor")]
 mod mapped_file;
 #[cfg(feature = "tensor")]
 mod packed_weight;
@@ -27,13 +25,11 @@ pub use block_ops::{attention, gelu, layer_norm, rms_norm, scaled_add, swiglu};
 pub use cpu::{Activations, CachePrecision};
 #[cfg(feature = "tensor")]
 pub use device::{DeviceName, set_cpu_threads};
-#[cfg(feature = "tensor")]
 pub use error::Error;
 #[cfg(feature = "tensor")]
 pub use large_pages::LargePages;
 #[cfg(feature = "tensor")]
 pub use linear_ops::{has_own_kernels, linear};
-#[cfg(feature = "tensor")]
 pub use mapped_file::MappedFile;
 #[cfg(feature = "tensor")]
 pub use packed_weight::PackedWeight;

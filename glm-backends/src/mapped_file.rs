@@ -1,4 +1,4 @@
-//! A file in memory without reading it: tensors that lie in a mapped file.
+//! A file in memory without reading it.
 //!
 //! The system brings a page in when a kernel first reads it, keeps it in its file cache between runs, and drops it when
 //! memory is short: a mapped weight is never written to swap, and two processes share it.
@@ -7,14 +7,12 @@ use std::{
     fmt,
     fs::{File, TryLockError},
     io,
-    ops::Range,
     path::Path,
 };
 
-use burn::tensor::{AllocationProperty, Bytes, DType, Shape, TensorData};
 use memmap2::Mmap;
 
-/// A whole file, mapped for reading. Tensors made of it keep it mapped.
+/// A whole file, mapped for reading. What is made of its bytes keeps it mapped.
 ///
 /// A shared lock is held on the file for as long as it is mapped, so that programs which ask for the lock do not change
 /// it meanwhile. Others are not kept from it: whoever changes the file changes the weights, and a process that reads a
@@ -74,25 +72,10 @@ impl MappedFile {
         &self.bytes
     }
 
-    /// The bytes of `range` as the data of a tensor, not copied; `None` when they are not in the file, are not as many
-    /// as shape and type say, or do not lie at a multiple of the type's size.
+    /// The content as bytes that keep the file mapped; slices of them are not copied.
     #[must_use]
-    pub fn tensor_data(
-        &self,
-        range: Range<usize>,
-        shape: impl Into<Shape>,
-        dtype: DType,
-    ) -> Option<TensorData> {
-        let shape = shape.into();
-        let size = shape
-            .iter()
-            .try_fold(dtype.size(), |size, &extent| size.checked_mul(extent))?;
-        let part = self.bytes.get(range.clone())?;
-        if part.len() != size || !part.as_ptr().addr().is_multiple_of(dtype.size()) {
-            return None;
-        }
-        let bytes = Bytes::from_shared(self.bytes.slice(range), AllocationProperty::File);
-        Some(TensorData::from_bytes(bytes, shape, dtype))
+    pub fn into_bytes(self) -> bytes::Bytes {
+        self.bytes
     }
 }
 
@@ -108,8 +91,6 @@ impl fmt::Debug for MappedFile {
 mod tests {
     use std::io::Write;
 
-    use burn::tensor::{Device, Tensor};
-
     use super::*;
 
     fn file(content: &[u8]) -> tempfile::NamedTempFile {
@@ -119,41 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn a_tensor_lies_in_the_file() {
-        let values: Vec<u8> = [1.0_f32, 2.0, 3.0, 4.0]
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect();
-        let file = file(&values);
+    fn slices_lie_in_the_file_and_keep_it_mapped() {
+        let file = file(b"a file that is mapped");
         let map = MappedFile::open(file.path()).unwrap();
-        let data = map.tensor_data(4..12, [2], DType::F32).unwrap();
-        assert_eq!(
-            data.as_bytes().as_ptr(),
-            map.as_bytes()[4..].as_ptr(),
-            "copied"
-        );
-        // The tensor outlives the map's handle.
-        drop(map);
-        let tensor = Tensor::<1>::from_data(data, (&Device::flex(), DType::F32));
-        // Writing to a tensor that lies in the file makes a copy.
-        let sum = tensor.clone() + 1.0;
-        assert_eq!(sum.into_data().try_to_vec::<f32>().unwrap(), [3.0, 4.0]);
-        assert_eq!(tensor.into_data().try_to_vec::<f32>().unwrap(), [2.0, 3.0]);
-        assert_eq!(std::fs::read(file.path()).unwrap(), values);
-    }
-
-    #[test]
-    fn ranges_that_do_not_fit_give_nothing() {
-        let file = file(&[0; 16]);
-        let map = MappedFile::open(file.path()).unwrap();
-        assert!(map.tensor_data(0..16, [4], DType::F32).is_some());
-        assert!(map.tensor_data(0..12, [4], DType::F32).is_none());
-        assert!(map.tensor_data(4..20, [4], DType::F32).is_none());
-        assert!(map.tensor_data(2..6, [1], DType::F32).is_none());
-        assert!(
-            map.tensor_data(0..16, [usize::MAX, 2], DType::F32)
-                .is_none()
-        );
+        let place = map.as_bytes()[2..].as_ptr();
+        let slice = map.into_bytes().slice(2..6);
+        assert_eq!(slice.as_ptr(), place, "copied");
+        assert_eq!(&*slice, b"file");
+        let lock = File::open(file.path()).unwrap();
+        assert!(lock.try_lock().is_err());
+        drop(slice);
+        lock.try_lock().unwrap();
     }
 
     #[test]

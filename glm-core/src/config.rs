@@ -22,6 +22,7 @@ use keys::Keys;
 
 pub use chatglm2::ChatGlm2Config;
 pub use model_config::ModelConfig;
+#[cfg(feature = "tensor")]
 pub(crate) use model_config::PREFILL_CHUNK;
 
 /// Largest `config.json` that is read, in bytes. The official ones have less than 2 kB.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{CACHE_DIR_VARIABLE, Precision};
+use crate::checkpoint::Precision;
 
 pub use mix::Mix;
 pub use snapshot_field::SnapshotField;
@@ -253,7 +253,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// No space is left for a file that has to be written.
-    #[error("no space for {}: {required_gb:.2} GB are needed; make room, or move the cache to another disk ({CACHE_DIR_VARIABLE} for quantised models, HF_HOME for downloads)",
+    #[error("no space for {}: {required_gb:.2} GB are needed; make room, or move the cache to another disk (GLM_CACHE_DIR for quantised models, HF_HOME for downloads)",
         path.display(), required_gb = gigabytes(*required))]
     StorageFull {
         /// The file.
@@ -262,7 +262,7 @@ pub enum Error {
         required: u64,
     },
     /// There is no folder to keep quantised models in.
-    #[error("there is no cache folder for this user; set {CACHE_DIR_VARIABLE} to a folder")]
+    #[error("there is no cache folder for this user; set GLM_CACHE_DIR to a folder")]
     NoCacheDir,
     /// A file or folder is there already and would be overwritten.
     #[error("{} exists already", path.display())]

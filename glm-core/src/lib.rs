@@ -1,42 +1,72 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "tensor", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "tensor"),
+    doc = "Checkpoints of ChatGLM-6B: read, inspect and convert them."
+)]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tensor")]
 pub mod attention_mask;
+#[cfg(feature = "tensor")]
 mod cache_memory;
+#[cfg(feature = "tensor")]
 pub mod chat;
+#[cfg(feature = "tensor")]
 pub mod chatglm;
+#[cfg(feature = "tensor")]
 pub mod chatglm2;
 pub mod checkpoint;
+#[cfg(feature = "tensor")]
 pub mod code;
 pub mod config;
+#[cfg(feature = "tensor")]
 pub mod embeddings;
 mod error;
+#[cfg(feature = "tensor")]
 pub mod generate;
+#[cfg(feature = "tensor")]
 mod host;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "tensor")]
 pub mod kv_cache;
+#[cfg(feature = "tensor")]
 pub mod layers;
+#[cfg(feature = "tensor")]
 pub mod model;
+#[cfg(feature = "tensor")]
 pub mod network;
 mod numerics;
+#[cfg(feature = "tensor")]
 pub mod prefix_cache;
+#[cfg(feature = "tensor")]
 pub mod prefix_lm;
+#[cfg(feature = "tensor")]
 mod quantize;
+#[cfg(feature = "tensor")]
 pub mod random_model;
+#[cfg(feature = "tensor")]
 pub mod row_layout;
+#[cfg(feature = "tensor")]
 mod split_mix;
 
-pub use checkpoint::{LoadOptions, LoadProgress, Precision, inspect, load, load_tokenizer};
+#[cfg(feature = "tensor")]
+pub use checkpoint::{LoadOptions, load};
+pub use checkpoint::{LoadProgress, Precision, inspect, load_tokenizer};
 pub use error::{Error, Mix, Result, SnapshotField};
+#[cfg(feature = "tensor")]
 pub use generate::GenerationOptions;
-pub use glm_backends::{DeviceName, cpu::CpuLevel, set_cpu_threads};
+pub use glm_backends::cpu::CpuLevel;
+#[cfg(feature = "tensor")]
+pub use glm_backends::{DeviceName, set_cpu_threads};
 pub use glm_tokenizer::{GlmTokenizer, TokenId};
+#[cfg(feature = "tensor")]
 pub use model::Model;
 pub use numerics::{Activations, CachePrecision, Numerics};
+#[cfg(feature = "tensor")]
 pub use quantize::Quantizer;
 
 /// Compiles the example in the README of the workspace.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tensor"))]
 #[doc = include_str!("../../README.md")]
 struct WorkspaceReadme;

@@ -286,22 +286,22 @@ impl<'files> Conversion<'files> {
                 })?;
                 return fit(&step.stored, matrix, layout);
             }
-            Read::Ready(Weight::Float(data)) => {
-                let bytes = data.as_bytes().to_vec();
+            Read::Ready(Weight::Float { bytes, .. }) => {
+                let bytes = bytes.to_vec();
                 let info = &step.stored;
                 (StoredTensor { info, bytes }, None)
             }
             Read::Stored { weight, scales } => (weight, scales),
         };
         if step.tensor.role == Role::Vector {
-            return weight.widened().map(Weight::Float);
+            return weight.widened();
         }
         let matrix = match (stored, step.stored.blocks, scales) {
             (Some(stored), Some(block), _) => weight.pack(block, stored.rows, stored.cols)?,
             (Some(stored), None, Some(scales)) => weight.repack(stored, scales)?,
             _ => {
                 return match layout {
-                    None => weight.float().map(Weight::Float),
+                    None => weight.float(),
                     Some(layout) => weight.quantize(layout).map(Weight::packed),
                 };
             }
@@ -318,11 +318,10 @@ impl Read<'_> {
                 let scales = scales.as_ref().map(|scales| xxh3_128(&scales.bytes));
                 (xxh3_128(&weight.bytes), scales)
             }
-            Self::Ready(Weight::Float(data)) => (xxh3_128(data.as_bytes()), None),
-            Self::Ready(Weight::Packed { codes, scales, .. }) => (
-                xxh3_128(codes.as_bytes()),
-                Some(xxh3_128(scales.as_bytes())),
-            ),
+            Self::Ready(Weight::Float { bytes, .. }) => (xxh3_128(bytes), None),
+            Self::Ready(Weight::Packed { codes, scales, .. }) => {
+                (xxh3_128(codes), Some(xxh3_128(scales)))
+            }
         }
     }
 }
@@ -332,7 +331,7 @@ fn fit(info: &TensorInfo, matrix: PackedMatrix, layout: Option<PackedLayout>) ->
     match layout {
         Some(layout) if layout == *matrix.layout() => Ok(Weight::packed(matrix)),
         Some(layout) => requantize(info, &matrix, layout).map(Weight::packed),
-        None => to_halves(info, &matrix).map(Weight::Float),
+        None => to_halves(info, &matrix),
     }
 }
 

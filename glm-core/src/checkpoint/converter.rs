@@ -298,8 +298,8 @@ mod tests {
                 panic!("no prepacked file")
             };
             let place = match packed.weight(TENSOR).unwrap() {
-                Weight::Float(data) => find(&file, data.as_bytes()),
-                Weight::Packed { scales, .. } => find(&file, scales.as_bytes()),
+                Weight::Float { bytes, .. } => find(&file, &bytes),
+                Weight::Packed { scales, .. } => find(&file, &scales),
             };
             drop(packed);
             let verify = || prepacked::verify(&conversion, &file, &mut Meter::silent());

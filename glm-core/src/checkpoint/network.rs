@@ -2,15 +2,17 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{AllocationProperty, DType, Device, Shape, Tensor, TensorData};
+use bytes::Bytes;
 use glm_backends::PackedWeight;
+use glm_quant::{BLOCK_ROWS, PackedLayout};
 
 use crate::{
     chatglm::{ChatGlm, GlmBlock, Mlp, SelfAttention},
     chatglm2::{ChatGlm2, Glm2Block, SharedKeyAttention, SwigluMlp},
     checkpoint::{
         names::{CHATGLM, CHATGLM2},
-        weight::Weight,
+        weight::{FloatType, Weight},
     },
     config::{ChatGlm2Config, ChatGlmConfig, ModelConfig},
     error::{Error, Result},
@@ -26,6 +28,8 @@ pub(super) struct Parts {
     /// Where they come from.
     path: PathBuf,
     device: Device,
+    /// What their bytes lie in: memory or a file. It decides how they get to a device that is not the CPU.
+    storage: AllocationProperty,
     parts: HashMap<String, Part>,
 }
 
@@ -41,15 +45,68 @@ impl Part {
     /// The tensor in the host's memory; on the CPU it is not copied.
     pub(super) fn weight(&self) -> Weight {
         match self {
-            Self::Vector(vector) => Weight::Float(vector.to_data()),
-            Self::Matrix(matrix) => Weight::Float(matrix.to_data()),
+            Self::Vector(vector) => float(vector.to_data()),
+            Self::Matrix(matrix) => float(matrix.to_data()),
             Self::Packed(weight) => Weight::Packed {
                 layout: *weight.layout(),
-                codes: weight.codes().into_data(),
-                scales: weight.scales().into_data(),
+                codes: bytes_of(weight.codes().into_data()),
+                scales: bytes_of(weight.scales().into_data()),
             },
         }
     }
+}
+
+/// Parameters are in one of the three types; of another type they would become f32.
+fn float(data: TensorData) -> Weight {
+    let (dtype, data) = match data.dtype() {
+        DType::F16 => (FloatType::F16, data),
+        DType::BF16 => (FloatType::Bf16, data),
+        _ => (FloatType::F32, data.convert_dtype(DType::F32)),
+    };
+    Weight::Float {
+        dtype,
+        shape: data.shape().to_vec(),
+        bytes: bytes_of(data),
+    }
+}
+
+/// The shape of the codes of a packed matrix.
+fn codes_shape(layout: &PackedLayout) -> [usize; 3] {
+    [layout.row_blocks(), layout.steps(), BLOCK_ROWS]
+}
+
+/// The shape of the scales of a packed matrix.
+fn scales_shape(layout: &PackedLayout) -> [usize; 3] {
+    [layout.row_blocks(), layout.groups(), BLOCK_ROWS]
+}
+
+/// The bytes of a tensor's data, not copied.
+fn bytes_of(data: TensorData) -> Bytes {
+    struct Data(TensorData);
+
+    impl AsRef<[u8]> for Data {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+
+    Bytes::from_owner(Data(data))
+}
+
+/// The data of a tensor, not copied.
+fn data_of(
+    bytes: Bytes,
+    shape: impl Into<Shape>,
+    dtype: DType,
+    kind: AllocationProperty,
+) -> TensorData {
+    let is_aligned = bytes.as_ptr().addr().is_multiple_of(dtype.size());
+    let bytes = match is_aligned {
+        true => burn::tensor::Bytes::from_shared(bytes, kind),
+        // No allocator that is known gives such a place.
+        false => burn::tensor::Bytes::from_bytes_vec(bytes.to_vec()),
+    };
+    TensorData::from_bytes(bytes, shape, dtype)
 }
 
 /// The tensors of a network by their names in a checkpoint, in the order of
@@ -150,20 +207,31 @@ fn matrix_of(linear: &GlmLinear) -> Part {
 }
 
 impl Parts {
-    pub(super) fn new(path: PathBuf, device: Device) -> Self {
+    /// `storage` is what the weights that will come lie in: [`AllocationProperty::Native`] or [`AllocationProperty::File`].
+    pub(super) fn new(path: PathBuf, device: Device, storage: AllocationProperty) -> Self {
         Self {
             path,
             device,
+            storage,
             parts: HashMap::new(),
         }
     }
 
     /// Puts a tensor on the device.
     pub(super) fn insert(&mut self, name: &str, weight: Weight) {
-        let device = &self.device;
+        let (device, storage) = (&self.device, self.storage);
         let part = match weight {
-            Weight::Float(data) => {
-                let dtype = data.dtype();
+            Weight::Float {
+                dtype,
+                shape,
+                bytes,
+            } => {
+                let dtype = match dtype {
+                    FloatType::F32 => DType::F32,
+                    FloatType::F16 => DType::F16,
+                    FloatType::Bf16 => DType::BF16,
+                };
+                let data = data_of(bytes, shape, dtype, storage);
                 // With the type said, burn takes the bytes as they are.
                 if data.rank() == 1 {
                     Part::Vector(Tensor::from_data(data, (device, dtype)))
@@ -175,7 +243,11 @@ impl Parts {
                 layout,
                 codes,
                 scales,
-            } => Part::Packed(PackedWeight::from_data(layout, codes, scales, device)),
+            } => {
+                let codes = data_of(codes, codes_shape(&layout), DType::U32, storage);
+                let scales = data_of(scales, scales_shape(&layout), DType::F16, storage);
+                Part::Packed(PackedWeight::from_data(layout, codes, scales, device))
+            }
         };
         self.parts.insert(name.to_owned(), part);
     }

@@ -1,14 +1,16 @@
 //! Writes the official folder layout, as one `model.safetensors` beside `config.json`, tensor by tensor.
 
+#[cfg(feature = "tensor")]
+mod save;
+
 use std::{
-    borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{DType, TensorData};
+use bytes::Bytes;
 use glm_quant::Bits;
-use half::f16;
+use half::{bf16, f16};
 use safetensors::{
     Dtype,
     tensor::{Metadata, TensorInfo},
@@ -16,46 +18,25 @@ use safetensors::{
 
 use crate::{
     checkpoint::{
-        atomic_file::{PartWriter, write_whole},
+        atomic_file::PartWriter,
         check::check_tensors,
         conversion::Conversion,
         files::{CheckpointFiles, WeightFormat},
         names::{Role, expected_tensors, is_head},
-        network::parts_of,
         precision::{Form, Forms},
         progress::{LoadStage, Meter},
-        weight::Weight,
+        stored_tensor::{all_finite, values},
+        weight::{FloatType, Weight, bytes_of},
     },
     config::{ModelConfig, QuantizationBit, TorchDtype},
     error::{Error, Result},
-    model::Model,
 };
+
+#[cfg(feature = "tensor")]
+pub use save::save_f16;
 
 /// The file of the weights.
 pub(super) const WEIGHTS: &str = "model.safetensors";
-
-/// Saves `config.json` and `model.safetensors` (every tensor in f16) into `dir`, which must exist. A head that is the
-/// embedding is stored once. Tensors are converted one at a time.
-///
-/// Each file appears under its name when it is whole, so that a crash leaves the old file or the new one.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] when a file cannot be written,
-/// [`Error::OfficialLayout`] for a quantised model: save it with [`save_prepacked`](super::save_prepacked), and convert
-/// that with a [`Converter`](super::Converter).
-pub fn save_f16(model: &Model, dir: impl AsRef<Path>) -> Result<()> {
-    let dir = dir.as_ref();
-    let config = official_config(model.config(), Forms::FLOAT);
-    let parts = parts_of(model.network());
-    let has_head = parts.iter().any(|(name, _)| is_head(name));
-    let mut writer = Writer::create(&dir.join(WEIGHTS), &config, has_head)?;
-    for (name, part) in &parts {
-        writer.put(name, &part.weight())?;
-    }
-    writer.finish()?;
-    let json = config.to_json()? + "\n";
-    write_whole(&dir.join("config.json"), json.as_bytes())
-}
 
 /// The configuration of a folder whose matrices are of these forms.
 pub(super) fn official_config(config: &ModelConfig, forms: Forms) -> ModelConfig {
@@ -76,7 +57,8 @@ pub(super) fn official_config(config: &ModelConfig, forms: Forms) -> ModelConfig
 /// Converts a checkpoint and writes the weights into `dir`; `config` is that of the result.
 ///
 /// # Errors
-/// As [`Conversion::run`] and [`save_f16`]. Nothing is left of the file then.
+/// As [`Conversion::run`]; [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the file;
+/// [`Error::OfficialLayout`] for weights that f16 cannot hold. Nothing is left of the file then.
 pub(super) fn write(
     conversion: &Conversion<'_>,
     config: &ModelConfig,
@@ -125,7 +107,7 @@ pub(super) fn verify(
             Some(weight) => encode(&path, &tensor.name, weight)?,
         };
         for (name, bytes) in expected {
-            if files.read(&name)? != *bytes {
+            if files.read(&name)? != bytes {
                 return differs(&name);
             }
         }
@@ -235,13 +217,11 @@ fn header(path: &Path, tensors: &[FileTensor]) -> Result<Vec<u8>> {
 
 /// The tensors of a folder that one of the model becomes, little-endian and row-major: halves, or codes and their scales.
 /// `path` is the file that they are for.
-fn encode<'weight>(
-    path: &Path,
-    name: &str,
-    weight: &'weight Weight,
-) -> Result<Vec<(String, Cow<'weight, [u8]>)>> {
+fn encode(path: &Path, name: &str, weight: &Weight) -> Result<Vec<(String, Bytes)>> {
     let (layout, codes, scales) = match weight {
-        Weight::Float(data) => return Ok(vec![(name.to_owned(), halves(name, data)?)]),
+        Weight::Float { dtype, bytes, .. } => {
+            return Ok(vec![(name.to_owned(), halves(name, *dtype, bytes)?)]);
+        }
         Weight::Packed {
             layout,
             codes,
@@ -271,20 +251,22 @@ fn encode<'weight>(
 }
 
 /// The values of a tensor in f16; not copied when they are.
-fn halves<'data>(name: &str, data: &'data TensorData) -> Result<Cow<'data, [u8]>> {
-    let halves = match data.dtype() {
-        DType::F16 => Cow::Borrowed(data),
-        _ => Cow::Owned(data.clone().convert_dtype(DType::F16)),
+fn halves(name: &str, dtype: FloatType, bytes: &Bytes) -> Result<Bytes> {
+    let halves = match dtype {
+        FloatType::F16 => bytes.clone(),
+        FloatType::Bf16 => bytes_of(values(bytes, |value| {
+            f16::from_f32(bf16::from_ne_bytes(value).to_f32())
+        })),
+        FloatType::F32 => bytes_of(values(bytes, |value| {
+            f16::from_f32(f32::from_ne_bytes(value))
+        })),
     };
-    let values = halves.as_slice::<f16>().unwrap_or_default(); // It is of that type.
-    if !values.iter().all(|value| value.is_finite()) {
-        return Err(Error::OfficialLayout {
+    if all_finite(&halves, |value| f16::from_ne_bytes(value).is_finite()) {
+        Ok(halves)
+    } else {
+        Err(Error::OfficialLayout {
             tensor: name.to_owned(),
             reason: "it has weights beyond the range of half precision".to_owned(),
-        });
+        })
     }
-    Ok(match halves {
-        Cow::Borrowed(data) => data.as_bytes().into(),
-        Cow::Owned(data) => data.as_bytes().to_vec().into(),
-    })
 }

@@ -78,6 +78,7 @@ impl Precision {
     }
 
     /// The layout of a float matrix `[rows, cols]` in this precision; `None` when it stays as it is.
+    #[cfg(feature = "tensor")]
     pub(crate) fn layout(self, rows: usize, cols: usize) -> Option<PackedLayout> {
         self.form().layout(rows, cols)
     }
@@ -277,6 +278,7 @@ impl Forms {
     }
 
     /// [`Error::AlreadyQuantized`] when the file at `path`, which is of these forms, is not what was asked for.
+    #[cfg(feature = "tensor")]
     pub(super) fn check(
         self,
         path: &Path,

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use burn::tensor::{DType, TensorData};
 use glm_quant::{Bits, GgmlBlock, Int4Matrix, Int8Matrix, PackedLayout, PackedMatrix};
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -12,6 +11,7 @@ use crate::{
         check::wrong_type,
         files::{TensorInfo, WeightDType},
         names::layer_of,
+        weight::{FloatType, Weight, bytes_of},
     },
     error::{Error, Result},
 };
@@ -31,32 +31,30 @@ impl StoredTensor<'_> {
     ///
     /// # Errors
     /// [`Error::NonFinite`], [`Error::TensorType`].
-    pub(super) fn float(self) -> Result<TensorData> {
+    pub(super) fn float(self) -> Result<Weight> {
         if self.info.blocks.is_some() {
             return self.widened();
         }
         self.check_finite()?;
-        let dtype = match self.info.dtype {
-            WeightDType::F32 => DType::F32,
-            WeightDType::F16 => DType::F16,
-            WeightDType::BF16 => DType::BF16,
-            _ => return Err(wrong_type(self.info, "f32, f16 or bf16")),
-        };
-        let shape = self.info.shape.clone();
-        Ok(TensorData::from_bytes_vec(self.bytes, shape, dtype))
+        let dtype = FloatType::of(self.info.dtype);
+        Ok(Weight::Float {
+            dtype: dtype.ok_or_else(|| wrong_type(self.info, "f32, f16 or bf16"))?,
+            shape: self.info.shape.clone(),
+            bytes: self.bytes.into(),
+        })
     }
 
     /// A float tensor widened to f32.
     ///
     /// # Errors
     /// As [`StoredTensor::float`].
-    pub(super) fn widened(self) -> Result<TensorData> {
+    pub(super) fn widened(self) -> Result<Weight> {
         self.check_finite()?;
         let values = self.to_f32(&self.bytes)?;
         if self.info.blocks.is_some() && !values.iter().all(|value| value.is_finite()) {
             return Err(non_finite(self.info));
         }
-        Ok(TensorData::new(values, self.info.shape.clone()))
+        Ok(Weight::f32(values, self.info.shape.clone()))
     }
 
     /// A float matrix rounded to codes. `layout` has the shape of the tensor.
@@ -171,7 +169,7 @@ pub(super) fn requantize(
 ///
 /// # Errors
 /// [`Error::Quantize`].
-pub(super) fn to_halves(info: &TensorInfo, matrix: &PackedMatrix) -> Result<TensorData> {
+pub(super) fn to_halves(info: &TensorInfo, matrix: &PackedMatrix) -> Result<Weight> {
     let PackedLayout { rows, cols, .. } = *matrix.layout();
     let mut halves = vec![f16::ZERO; rows * cols];
     let slabs = halves.par_chunks_mut((SLAB_ROWS * cols).max(1)).enumerate();
@@ -185,7 +183,11 @@ pub(super) fn to_halves(info: &TensorInfo, matrix: &PackedMatrix) -> Result<Tens
             Ok(())
         })
         .map_err(|error| quant_error(info, error))?;
-    Ok(TensorData::new(halves, [rows, cols]))
+    Ok(Weight::Float {
+        dtype: FloatType::F16,
+        shape: vec![rows, cols],
+        bytes: bytes_of(halves),
+    })
 }
 
 /// `[rows, cols]` in f32.
@@ -248,12 +250,17 @@ fn halves(bytes: &[u8]) -> Vec<f16> {
     values(bytes, f16::from_le_bytes)
 }
 
-fn values<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+/// The values that these little-endian bytes are, one for each `N`.
+pub(super) fn values<const N: usize, T>(bytes: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
     let (chunks, _) = bytes.as_chunks::<N>();
     chunks.iter().map(|&chunk| value(chunk)).collect()
 }
 
-fn all_finite<const N: usize>(bytes: &[u8], is_finite: impl Fn([u8; N]) -> bool + Sync) -> bool {
+/// Whether all of these values, `N` bytes each, are finite.
+pub(super) fn all_finite<const N: usize>(
+    bytes: &[u8],
+    is_finite: impl Fn([u8; N]) -> bool + Sync,
+) -> bool {
     let (values, _) = bytes.as_chunks::<N>();
     // Without an early exit inside a block the loop becomes SIMD.
     values.chunks(4096).all(|block| {

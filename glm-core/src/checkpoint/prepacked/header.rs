@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::place::{Entry, FloatType, Layout, MATRIX_ALIGNMENT, Place, form_of};
+use super::place::{Entry, Layout, MATRIX_ALIGNMENT, Place, form_of};
 use crate::{
     checkpoint::{
         files::WeightDType,
         names::{is_head, model_tensors},
         precision::{Form, Forms, Precision},
+        weight::FloatType,
     },
     config::ModelConfig,
     error::{Error, Result},

@@ -20,6 +20,8 @@
 
 mod header;
 mod place;
+#[cfg(feature = "tensor")]
+mod save;
 mod writer;
 
 use std::{
@@ -28,33 +30,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{DType, Device, TensorData};
+use bytes::Bytes;
 use glm_backends::MappedFile;
 
 use crate::{
-    checkpoint::{
-        files::TensorInfo,
-        names::ExpectedTensor,
-        network::Parts,
-        precision::Forms,
-        weight::{Weight, codes_shape, scales_shape},
-    },
+    checkpoint::{files::TensorInfo, names::ExpectedTensor, precision::Forms, weight::Weight},
     config::ModelConfig,
     error::{Error, Result},
-    model::Model,
 };
 use header::Header;
-use place::Place;
+use place::{Place, packed_bytes};
 
+#[cfg(feature = "tensor")]
 pub(super) use header::VERSION;
-pub use writer::save_prepacked;
+#[cfg(feature = "tensor")]
+pub use save::save_prepacked;
 pub(super) use writer::{verify, write};
 
 /// An open file whose header was found right.
 #[derive(Debug)]
 pub(super) struct PrepackedFile {
     path: PathBuf,
-    map: MappedFile,
+    /// All of it, mapped.
+    bytes: Bytes,
     header: Header,
 }
 
@@ -76,9 +74,17 @@ impl PrepackedFile {
             io::ErrorKind::WouldBlock => Error::malformed(path, "another process is writing it"),
             _ => Error::io(path, error),
         })?;
-        let header = Header::read(path, map.as_bytes())?;
-        let path = path.to_path_buf();
-        Ok(Self { path, map, header })
+        Self::from_bytes(path, map.into_bytes())
+    }
+
+    /// The file `bytes`; `path` is where it comes from.
+    fn from_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
+        let header = Header::read(path, &bytes)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            bytes,
+            header,
+        })
     }
 
     /// What the matrices are kept as.
@@ -116,39 +122,30 @@ impl PrepackedFile {
         Some((info, bytes))
     }
 
-    /// The model; on the CPU its tensors lie in the file.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] when a tensor does not lie where the header says, which opening has ruled out.
-    pub(super) fn into_model(self, device: Device) -> Result<Model> {
-        let mut parts = Parts::new(self.path.clone(), device.clone());
-        for entry in &self.header.tensors {
-            parts.insert(&entry.name, self.weight(&entry.name)?);
-        }
-        let network = parts.into_network(&self.header.config)?;
-        Ok(Model::new(self.header.config, network, device))
-    }
-
     /// One tensor, in the file.
     ///
     /// # Errors
-    /// As [`PrepackedFile::into_model`].
+    /// [`Error::Malformed`] when the tensor does not lie where the header says, which opening has ruled out.
     pub(super) fn weight(&self, name: &str) -> Result<Weight> {
         let place = self.place(name);
         let weight = place.and_then(|place| match place {
-            Place::Float { dtype, shape, data } => {
-                let data = self.data(data, shape, dtype.dtype())?;
-                Some(Weight::Float(data))
-            }
+            Place::Float { dtype, shape, data } => Some(Weight::Float {
+                dtype: *dtype,
+                shape: shape.clone(),
+                bytes: self.bytes(data, dtype.byte_len(shape)?)?,
+            }),
             Place::Packed {
                 layout,
                 codes,
                 scales,
-            } => Some(Weight::Packed {
-                layout: *layout,
-                codes: self.data(codes, &codes_shape(layout), DType::U32)?,
-                scales: self.data(scales, &scales_shape(layout), DType::F16)?,
-            }),
+            } => {
+                let (codes_len, scales_len) = packed_bytes(layout)?;
+                Some(Weight::Packed {
+                    layout: *layout,
+                    codes: self.bytes(codes, codes_len)?,
+                    scales: self.bytes(scales, scales_len)?,
+                })
+            }
         });
         weight
             .ok_or_else(|| Error::malformed(&self.path, format!("tensor `{name}` is out of place")))
@@ -161,7 +158,9 @@ impl PrepackedFile {
             .map(|entry| &entry.place)
     }
 
-    fn data(&self, range: &Range<usize>, shape: &[usize], dtype: DType) -> Option<TensorData> {
-        self.map.tensor_data(range.clone(), shape.to_vec(), dtype)
+    /// The bytes of `range`, which are to be `len`.
+    fn bytes(&self, range: &Range<usize>, len: usize) -> Option<Bytes> {
+        let fits = range.len() == len && self.bytes.get(range.clone()).is_some();
+        fits.then(|| self.bytes.slice(range.clone()))
     }
 }

@@ -2,15 +2,14 @@
 
 use std::{ops::Range, path::Path};
 
-use burn::tensor::DType;
 use glm_quant::{BLOCK_ROWS, COLUMN_ALIGNMENT, PackedLayout};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     checkpoint::{
         files::WeightDType,
         names::{ExpectedTensor, Role},
         precision::{Form, Forms},
+        weight::FloatType,
     },
     error::{Error, Result},
 };
@@ -40,42 +39,6 @@ pub(super) enum Place {
         codes: Range<usize>,
         scales: Range<usize>,
     },
-}
-
-/// Element type of a float tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum FloatType {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl FloatType {
-    fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-
-    /// The type of a tensor of such elements.
-    pub(super) fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-            Self::Bf16 => DType::BF16,
-        }
-    }
-
-    fn of(dtype: WeightDType) -> Option<Self> {
-        match dtype {
-            WeightDType::F32 => Some(Self::F32),
-            WeightDType::F16 => Some(Self::F16),
-            WeightDType::BF16 => Some(Self::Bf16),
-            _ => None,
-        }
-    }
 }
 
 /// Puts one tensor behind another.
@@ -108,7 +71,7 @@ impl Layout {
             _ => FloatType::of(stored)?,
         };
         let shape = tensor.shape.clone();
-        let length = float_bytes(dtype, &shape)?;
+        let length = dtype.byte_len(&shape)?;
         let data = self.range(length, float_alignment(&shape))?;
         Some(Place::Float { dtype, shape, data })
     }
@@ -197,7 +160,7 @@ impl Place {
     pub(super) fn check(&self, path: &Path, name: &str) -> Result<()> {
         let lengths = match self {
             Self::Float { dtype, shape, .. } => {
-                let length = float_bytes(*dtype, shape);
+                let length = dtype.byte_len(shape);
                 vec![length.map(|length| (length, float_alignment(shape)))]
             }
             Self::Packed { layout, .. } => {
@@ -243,14 +206,8 @@ fn float_alignment(shape: &[usize]) -> usize {
     }
 }
 
-fn float_bytes(dtype: FloatType, shape: &[usize]) -> Option<usize> {
-    shape
-        .iter()
-        .try_fold(dtype.size(), |bytes, &extent| bytes.checked_mul(extent))
-}
-
 /// Bytes of codes and of scales.
-fn packed_bytes(layout: &PackedLayout) -> Option<(usize, usize)> {
+pub(super) fn packed_bytes(layout: &PackedLayout) -> Option<(usize, usize)> {
     // The layout counts without checks; nothing that it counts is more than four bytes for each padded weight.
     let rows = layout.rows.checked_next_multiple_of(BLOCK_ROWS)?;
     let cols = layout.cols.checked_next_multiple_of(COLUMN_ALIGNMENT)?;

@@ -7,65 +7,25 @@ use std::{
     path::Path,
 };
 
-use burn::tensor::DType;
+use bytes::Bytes;
 
-use super::{
-    PrepackedFile,
-    header::Header,
-    place::{Place, form_of},
-};
+use super::{PrepackedFile, header::Header, place::Place};
 use crate::{
     checkpoint::{
         atomic_file::PartWriter,
         conversion::Conversion,
-        files::WeightDType,
-        names::Names,
-        network::{Part, parts_of},
-        precision::{Form, Forms},
         progress::{LoadStage, Meter},
         weight::Weight,
     },
     config::ModelConfig,
     error::{Error, Result},
-    model::Model,
 };
-
-/// Saves a model as a prepacked file, which [`load`](crate::load) maps and uses in place. A model that was quantised in
-/// memory is kept like this; a checkpoint becomes one in less memory by
-/// [`LoadOptions::prepack`](crate::LoadOptions::prepack).
-///
-/// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the file, [`Error::Exists`] when another
-/// process is writing it; [`Error::UnsupportedModel`] when the layers are of different precisions;
-/// [`Error::BigEndian`].
-pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
-    let config = model.config();
-    let names = Names::of(config);
-    let parts = parts_of(model.network());
-    let part = |name: &str| {
-        parts
-            .iter()
-            .find(|(part, _)| part == name)
-            .map(|(_, part)| part)
-    };
-    let form = |name: &str| part(name).map_or(Form::Float, form_of_part);
-    let forms = Forms {
-        layers: form(&format!("{}.weight", names.layer(0).dense)),
-        head: form(names.word_embeddings),
-    };
-    let header = Header::plan(path, config, forms, |name| part(name).map(stored_type))?;
-    let mut writer = Writer::create(path, header, |file| file)?;
-    for (name, part) in &parts {
-        writer.put(name, &part.weight())?;
-    }
-    writer.finish(&mut Meter::silent())
-}
 
 /// Converts a checkpoint and writes it to `path`. The meter counts the bytes that are read.
 ///
 /// # Errors
-/// As [`Conversion::run`] and [`save_prepacked`]. Nothing is left of the file then.
+/// As [`Conversion::run`]; [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the file,
+/// [`Error::Exists`] when another process is writing it. Nothing is left of the file then.
 pub(in crate::checkpoint) fn write(
     conversion: &Conversion<'_>,
     config: &ModelConfig,
@@ -89,7 +49,7 @@ pub(in crate::checkpoint) fn verify(
     meter.begin(LoadStage::Verifying, conversion.bytes_to_read());
     conversion.run(|tensor, weight, bytes_read| {
         let equal = match (weight, file.tensor(tensor)) {
-            (Some(weight), Some(_)) => weight.same_bytes(&file.weight(&tensor.name)?),
+            (Some(weight), Some(_)) => weight == file.weight(&tensor.name)?,
             (weight, place) => weight.is_none() && place.is_none(),
         };
         if !equal {
@@ -127,14 +87,18 @@ fn write_through<W: Write + Seek>(
 }
 
 /// A file being written.
-struct Writer<'path, W> {
+pub(super) struct Writer<'path, W> {
     path: &'path Path,
     header: Header,
     file: PartWriter<W>,
 }
 
 impl<'path, W: Write + Seek> Writer<'path, W> {
-    fn create(path: &'path Path, header: Header, through: impl FnOnce(File) -> W) -> Result<Self> {
+    pub(super) fn create(
+        path: &'path Path,
+        header: Header,
+        through: impl FnOnce(File) -> W,
+    ) -> Result<Self> {
         if cfg!(target_endian = "big") {
             return Err(Error::BigEndian {
                 path: path.to_path_buf(),
@@ -145,11 +109,11 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
     }
 
     /// Writes one tensor to its place. They may come in any order.
-    fn put(&mut self, name: &str, weight: &Weight) -> Result<()> {
+    pub(super) fn put(&mut self, name: &str, weight: &Weight) -> Result<()> {
         let entry = self.header.tensors.iter().find(|entry| entry.name == name);
         let sections = match (entry.map(|entry| &entry.place), weight) {
-            (Some(Place::Float { data, .. }), Weight::Float(values)) => {
-                vec![(data.clone(), values)]
+            (Some(Place::Float { data, .. }), Weight::Float { bytes, .. }) => {
+                vec![(data.clone(), bytes)]
             }
             (
                 Some(Place::Packed {
@@ -165,7 +129,7 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
             ) if planned == layout => vec![(codes.clone(), words), (scales.clone(), factors)],
             _ => vec![],
         };
-        let fits = |(range, data): &(Range<usize>, &_)| range.len() == byte_len(data);
+        let fits = |(range, data): &(Range<usize>, &Bytes)| range.len() == data.len();
         if sections.is_empty() || !sections.iter().all(fits) {
             return Err(Error::UnsupportedModel {
                 path: self.path.to_path_buf(),
@@ -173,12 +137,12 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
             });
         }
         for (range, data) in sections {
-            self.file.write_at(range.start as u64, data.as_bytes())?;
+            self.file.write_at(range.start as u64, data)?;
         }
         Ok(())
     }
 
-    fn finish(mut self, meter: &mut Meter<'_>) -> Result<()> {
+    pub(super) fn finish(mut self, meter: &mut Meter<'_>) -> Result<()> {
         // Last, so that even under the final name a file without all its tensors would be no prepacked file.
         let start = self.header.to_bytes(self.path)?;
         self.file.write_at(0, &start)?;
@@ -187,32 +151,12 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
     }
 }
 
-fn byte_len(data: &burn::tensor::TensorData) -> usize {
-    data.as_bytes().len()
-}
-
-fn form_of_part(part: &Part) -> Form {
-    match part {
-        Part::Packed(weight) => form_of(weight.layout()),
-        Part::Vector(_) | Part::Matrix(_) => Form::Float,
-    }
-}
-
-fn stored_type(part: &Part) -> WeightDType {
-    match part {
-        Part::Matrix(matrix) if matrix.dtype() == DType::F16 => WeightDType::F16,
-        Part::Matrix(matrix) if matrix.dtype() == DType::BF16 => WeightDType::BF16,
-        // Of codes it does not matter.
-        _ => WeightDType::F32,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{self, SeekFrom};
 
     use super::*;
-    use crate::checkpoint::{CheckpointFiles, Precision};
+    use crate::checkpoint::{CheckpointFiles, Precision, precision::Forms};
 
     /// A disk with room for `left` bytes.
     struct FullDisk {

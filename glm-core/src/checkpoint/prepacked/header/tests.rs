@@ -3,17 +3,20 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::checkpoint::{LoadOptions, prepacked::PrepackedFile};
+use crate::checkpoint::{Converter, Target, prepacked::PrepackedFile};
 
 /// A whole file: INT4 layers, an INT8 embedding, a tied head.
 fn file() -> Vec<u8> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm-6b-tiny");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.glm");
-    LoadOptions::default()
-        .precision("int4-g32".parse().unwrap())
-        .head("int8-row".parse().unwrap())
-        .prepack(source, &path)
+    let target = Target::Prepacked {
+        layers: "int4-g32".parse().unwrap(),
+        head: Some("int8-row".parse().unwrap()),
+    };
+    Converter::default()
+        .verify(false)
+        .convert(source, target, &path)
         .unwrap();
     std::fs::read(path).unwrap()
 }
