@@ -41,7 +41,21 @@ impl MappedFile {
     /// As [`File::open`]; [`io::ErrorKind::WouldBlock`] when another process holds the file to write it;
     /// [`io::ErrorKind::InvalidInput`] when `path` is a folder; what the system says when it cannot map the file.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // Before it is opened: opening a named pipe waits for whoever writes to it.
+        if !path.as_ref().metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            ));
+        }
+        Self::of(File::open(path)?)
+    }
+
+    /// Maps a file that is open for reading.
+    ///
+    /// # Errors
+    /// As [`MappedFile::open`].
+    pub fn of(file: File) -> io::Result<Self> {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,

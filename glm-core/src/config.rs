@@ -10,10 +10,9 @@ mod model_config;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use glm_tokenizer::regular_file;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Mix, Result};
@@ -327,14 +326,9 @@ impl ChatGlmConfig {
     }
 }
 
-/// The bytes of a configuration file, one too many when it is too large.
+/// The bytes of a configuration file.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let mut json = Vec::new();
-    file.take(MAX_CONFIG_BYTES + 1)
-        .read_to_end(&mut json)
-        .map_err(|e| Error::io(path, e))?;
-    Ok(json)
+    regular_file::read(path, MAX_CONFIG_BYTES).map_err(|e| Error::file(path, e))
 }
 
 /// Whether vocabulary and ids of a config are of one generation: a file of one beside a file of the other is how most

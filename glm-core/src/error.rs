@@ -2,15 +2,19 @@
 //! option at fault and, where there is one, the remedy.
 
 mod mix;
+mod occupied;
 mod snapshot_field;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glm_tokenizer::regular_file::{FileError, FileKind};
+
 use crate::checkpoint::Precision;
 
 pub use mix::Mix;
+pub use occupied::Occupied;
 pub use snapshot_field::SnapshotField;
 
 /// The result of every fallible function of this crate.
@@ -33,6 +37,22 @@ pub enum Error {
     PermissionDenied {
         /// The file or folder.
         path: PathBuf,
+    },
+    /// Something else lies where a file should be: a folder, a named pipe, a device. It was not opened.
+    #[error("{} is {found}, a regular file is needed; give the path of a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it leads to.
+        found: FileKind,
+    },
+    /// Something else lies where a folder is to be.
+    #[error("{} is {found}, a folder is needed; remove it or give another name", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+        /// What it leads to.
+        found: FileKind,
     },
     /// A Git-LFS pointer lies where the weights should be: the repository was cloned without its large files.
     #[error("{} is a git-lfs pointer, not the file itself; run `git lfs pull` in its folder or download the file again", path.display())]
@@ -261,14 +281,24 @@ pub enum Error {
         /// Bytes that it needs.
         required: u64,
     },
+    /// A file that would be larger than a file may be here.
+    #[error("{} would have {required} bytes, more than a file may have here; raise the limit of this process (`ulimit -f`), or write to another file system", path.display())]
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it needs.
+        required: u64,
+    },
     /// There is no folder to keep quantised models in.
     #[error("there is no cache folder for this user; set GLM_CACHE_DIR to a folder")]
     NoCacheDir,
-    /// A file or folder is there already and would be overwritten.
-    #[error("{} exists already", path.display())]
+    /// Something is in the way of what is to be written.
+    #[error("{} {why}", path.display())]
     Exists {
-        /// What would be overwritten.
+        /// What is in the way.
         path: PathBuf,
+        /// What it is, and what to do about it.
+        why: Occupied,
     },
     /// An option given by the caller is out of range.
     #[error("option `{option}` must be {expected}, found {found}")]
@@ -357,6 +387,19 @@ impl Error {
             Self::PermissionDenied { path }
         } else {
             Self::Io { path, source }
+        }
+    }
+
+    /// Why the file at `path` could not be opened or read through [`regular_file`](glm_tokenizer::regular_file).
+    pub fn file(path: impl AsRef<Path>, error: FileError) -> Self {
+        let path = path.as_ref();
+        match error {
+            FileError::Io(error) => Self::io(path, error),
+            FileError::Kind(found) => Self::NotAFile {
+                path: path.to_path_buf(),
+                found,
+            },
+            too_long => Self::malformed(path, too_long),
         }
     }
 

@@ -53,13 +53,13 @@ mod split_mix;
 #[cfg(feature = "tensor")]
 pub use checkpoint::{LoadOptions, load};
 pub use checkpoint::{LoadProgress, Precision, inspect, load_tokenizer};
-pub use error::{Error, Mix, Result, SnapshotField};
+pub use error::{Error, Mix, Occupied, Result, SnapshotField};
 #[cfg(feature = "tensor")]
 pub use generate::GenerationOptions;
 pub use glm_backends::cpu::CpuLevel;
 #[cfg(feature = "tensor")]
 pub use glm_backends::{DeviceName, set_cpu_threads};
-pub use glm_tokenizer::{GlmTokenizer, TokenId};
+pub use glm_tokenizer::{GlmTokenizer, TokenId, regular_file};
 #[cfg(feature = "tensor")]
 pub use model::Model;
 pub use numerics::{Activations, CachePrecision, Numerics};

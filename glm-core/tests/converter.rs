@@ -414,7 +414,7 @@ fn the_source_is_never_overwritten() {
     let taken = output.path("taken");
     fs::write(&taken, "something").unwrap();
     let error = convert(&source, STORED, &taken).unwrap_err();
-    assert!(matches!(error, Error::Exists { path } if path == taken));
+    assert!(matches!(error, Error::Exists { path, .. } if path == taken));
     let converter = Converter::default().overwrite(true);
     converter.convert(&source, STORED, &taken).unwrap();
     glm_core::load(&taken).unwrap();

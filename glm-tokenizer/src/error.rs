@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::regular_file::FileKind;
+
 /// Why a tokenizer could not be made. Every message names the file (or folder) it is about.
 ///
 /// Encoding and decoding never fail; only reading the model file does.
@@ -22,6 +24,15 @@ pub enum Error {
         path: PathBuf,
         /// The operating system's reason.
         source: std::io::Error,
+    },
+
+    /// Something else lies where the file should be.
+    #[error("`{}` is {found}, expected a SentencePiece model in a regular file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it leads to.
+        found: FileKind,
     },
 
     /// The file has no bytes.

@@ -11,6 +11,7 @@ mod padded_batch;
 mod piece_trie;
 mod pipeline;
 mod protobuf;
+pub mod regular_file;
 mod sentencepiece_file;
 mod special_tokens;
 mod stream_decoder;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::protobuf::Message;
+use crate::regular_file::{self, FileError};
 
 /// Largest file read, in bytes. The largest published one has 2.7 million.
 pub(crate) const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
@@ -162,18 +163,32 @@ impl SentencePieceFile {
 
 /// The bytes of a SentencePiece file, if it is not too large to be one.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let io_error = |source| Error::Io {
-        path: path.into(),
-        source,
+    let too_long = |found| {
+        let file = path.display().to_string();
+        limit(&file, "the file size in bytes", found, MAX_FILE_BYTES)
     };
-    let size = std::fs::metadata(path).map_err(io_error)?.len();
+    let refused = |error| match error {
+        FileError::Io(source) => Error::Io {
+            path: path.into(),
+            source,
+        },
+        FileError::Kind(found) => Error::NotAFile {
+            path: path.into(),
+            found,
+        },
+        FileError::TooLong { .. } => too_long(MAX_FILE_BYTES + 1),
+    };
+    let file = regular_file::open(path).map_err(refused)?;
+    let size = file
+        .metadata()
+        .map_err(|error| refused(error.into()))?
+        .len();
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     // Before reading: the wrong file may well be a shard of ten gigabytes.
     if size > MAX_FILE_BYTES {
-        let file = path.display().to_string();
-        return Err(limit(&file, "the file size in bytes", size, MAX_FILE_BYTES));
+        return Err(too_long(size));
     }
-    std::fs::read(path).map_err(io_error)
+    regular_file::read_at_most(file, MAX_FILE_BYTES as u64).map_err(refused)
 }
 
 fn read_piece(mut message: Message<'_>, id: usize) -> Result<Piece, Error> {

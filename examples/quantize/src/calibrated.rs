@@ -5,7 +5,7 @@ use std::{error::Error, path::Path};
 use glm_core::{
     GlmTokenizer, LoadOptions, Quantizer, TokenId,
     checkpoint::{Precision, save_prepacked},
-    load_tokenizer,
+    load_tokenizer, regular_file,
 };
 
 /// Tokens of text in a calibration row.
@@ -13,6 +13,9 @@ const ROW_TOKENS: usize = 256;
 
 /// Rows that are used at most: more text changes little and takes long.
 const MAX_ROWS: usize = 128;
+
+/// Most bytes of the text. A row needs about a thousand.
+const MAX_TEXT_BYTES: u64 = 256 << 20;
 
 /// Quantises the checkpoint `source` with GPTQ on the text in `calibration`, and writes the prepacked file `output`.
 /// `progress` is told how many blocks are done, and of how many.
@@ -24,8 +27,10 @@ pub(crate) fn write(
     output: &Path,
     progress: impl FnMut(usize, usize),
 ) -> Result<(), Box<dyn Error>> {
-    let at = |error| format!("{}: {error}", calibration.display());
-    let text = std::fs::read_to_string(calibration).map_err(at)?;
+    let text = regular_file::read(calibration, MAX_TEXT_BYTES)
+        .map_err(|error| glm_core::Error::file(calibration, error))?;
+    let text =
+        String::from_utf8(text).map_err(|error| format!("{}: {error}", calibration.display()))?;
     let tokenizer = load_tokenizer(source)?;
     let rows = rows(&tokenizer, &text);
     if rows.is_empty() {

@@ -1,21 +1,23 @@
 //! What lies beside the weights and makes a folder usable: the tokenizer, and settings that only other programs read.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use glm_tokenizer::GlmTokenizer;
+use glm_tokenizer::{
+    GlmTokenizer,
+    regular_file::{self, FileError, FileKind},
+};
 use serde_json::{Map, Value};
 
 use crate::{
     checkpoint::{
-        atomic_file::write_whole,
+        atomic_file::{check_replaceable, write_whole},
         source::{Source, folder_of},
     },
     config::{MAX_CONFIG_BYTES, ModelConfig},
-    error::{Error, Result},
+    error::{Error, Occupied, Result},
 };
 
 /// Files that belong to the tokenizer and to generating, beside the tokenizer's model.
@@ -98,7 +100,11 @@ impl Companions {
     pub(super) fn check_tokenizer(&self, file: &Path) -> Result<()> {
         let path = folder_of(file).join(self.tokenizer);
         match (self.tokenizer(), read(&path, MAX_BYTES)?) {
-            (Some(ours), Some(theirs)) if theirs != ours => Err(Error::Exists { path }),
+            (Some(ours), Some(theirs)) if theirs != ours => Err(Error::Exists {
+                path,
+                why: Occupied::OtherTokenizer,
+            }),
+            (Some(_), None) => check_replaceable(&path),
             _ => Ok(()),
         }
     }
@@ -132,28 +138,17 @@ pub(super) fn tokenizer_name(config: &ModelConfig) -> &'static str {
 
 /// The content of a file; `None` when it is not there.
 fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(|error| Error::io(path, error))?,
-    };
-    let mut content = Vec::new();
-    file.take(most + 1)
-        .read_to_end(&mut content)
-        .map_err(|error| Error::io(path, error))?;
-    if content.len() as u64 > most {
-        return Err(Error::malformed(
-            path,
-            format!("such a file has at most {most} bytes"),
-        ));
+    match regular_file::read(path, most) {
+        Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        content => content.map(Some).map_err(|error| Error::file(path, error)),
     }
-    Ok(Some(content))
 }
 
-/// Whether `output`, a file or folder, may be written: never when that would touch `source`, and over other files only
-/// when told to `overwrite`.
+/// Whether `output`, a file or folder, may be written: never when that would touch `source`, or replace a device, a named
+/// pipe or a link to nothing, and over other files only when told to `overwrite`.
 ///
 /// # Errors
-/// [`Error::Exists`] when not.
+/// [`Error::Exists`] and [`Error::NotAFile`] when not; [`Error::Io`].
 pub fn refuse_overwrite(source: &Path, output: &Path, overwrite: bool) -> Result<()> {
     let same = |a: &Path, b: &Path| match (fs::canonicalize(a), fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b,
@@ -162,18 +157,31 @@ pub fn refuse_overwrite(source: &Path, output: &Path, overwrite: bool) -> Result
     let touches_source = same(source, output)
         || same(source, &output.join(super::official::WEIGHTS))
         || (source.is_dir() && output.is_file() && same(source, folder_of(output)));
-    if touches_source || (!overwrite && is_taken(output)) {
-        return Err(Error::Exists {
+    let exists = |why| {
+        Err(Error::Exists {
             path: output.to_path_buf(),
-        });
+            why,
+        })
+    };
+    if touches_source {
+        return exists(Occupied::Source);
     }
-    Ok(())
+    match FileKind::at(output).map_err(|error| Error::io(output, error))? {
+        None => Ok(()),
+        Some(FileKind::Regular) if overwrite => Ok(()),
+        Some(FileKind::Regular) => exists(Occupied::File),
+        Some(FileKind::Folder) if overwrite || is_empty(output)? => Ok(()),
+        Some(FileKind::Folder) => exists(Occupied::Folder),
+        Some(found) => Err(Error::NotAFile {
+            path: output.to_path_buf(),
+            found,
+        }),
+    }
 }
 
-/// A folder without anything in it is free.
-fn is_taken(path: &Path) -> bool {
-    match path.read_dir() {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => path.exists(),
-    }
+fn is_empty(folder: &Path) -> Result<bool> {
+    let mut entries = folder
+        .read_dir()
+        .map_err(|error| Error::io(folder, error))?;
+    Ok(entries.next().is_none())
 }

@@ -6,9 +6,11 @@ use std::{
 };
 
 use glm_quant::{Bits, GroupSize};
+use glm_tokenizer::regular_file::FileKind;
 
 use crate::{
     checkpoint::{
+        atomic_file::check_replaceable,
         companions::{Companions, refuse_overwrite},
         conversion::Conversion,
         files::WeightFormat,
@@ -143,7 +145,8 @@ impl<'a> Converter<'a> {
     ///
     /// # Errors
     /// As [`LoadOptions::load`](super::LoadOptions::load) for the source; [`Error::AlreadyQuantized`];
-    /// [`Error::Exists`]; [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the result;
+    /// [`Error::Exists`], [`Error::NotAFile`] and [`Error::NotAFolder`] for what is in the way of the result, and
+    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`] and [`Error::FileTooLarge`];
     /// [`Error::OfficialLayout`] for weights that f16 cannot hold; [`Error::Verification`].
     pub fn convert(
         mut self,
@@ -153,6 +156,9 @@ impl<'a> Converter<'a> {
     ) -> Result<Vec<PathBuf>> {
         let output = output.as_ref();
         refuse_overwrite(source.as_ref(), output, self.overwrite)?;
+        if matches!(target, Target::Prepacked { .. }) {
+            check_replaceable(output)?;
+        }
         let source = Source::open(source.as_ref(), self.format)?;
         let forms = target.forms(&source, self.requantize)?;
         let conversion = source.conversion(forms)?;
@@ -170,7 +176,7 @@ impl<'a> Converter<'a> {
                     .collect())
             }
             Target::Safetensors | Target::Official(_) => {
-                fs::create_dir_all(output).map_err(|error| Error::io(output, error))?;
+                create_folder(output)?;
                 let config = official::official_config(source.config(), forms);
                 self.write_folder(&conversion, &config, output)?;
                 let mut files = vec![output.join(official::WEIGHTS)];
@@ -207,6 +213,22 @@ impl<'a> Converter<'a> {
     }
 }
 
+/// Makes the folder `dir` unless it is there.
+///
+/// # Errors
+/// [`Error::NotAFolder`], [`Error::Io`], [`Error::PermissionDenied`].
+fn create_folder(dir: &Path) -> Result<()> {
+    let failed = |error| Error::io(dir, error);
+    match FileKind::at(dir).map_err(failed)? {
+        None => fs::create_dir_all(dir).map_err(failed),
+        Some(FileKind::Folder) => Ok(()),
+        Some(found) => Err(Error::NotAFolder {
+            path: dir.to_path_buf(),
+            found,
+        }),
+    }
+}
+
 /// The configuration of a prepacked file: it describes the codes of the checkpoint only as long as they are its own.
 fn prepacked_config(config: &ModelConfig, stored: Forms, forms: Forms) -> ModelConfig {
     let bit = config
@@ -222,6 +244,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::{CheckpointFiles, weight::Weight};
+    use crate::error::Error;
 
     const TENSOR: &str = "transformer.layers.2.mlp.dense_4h_to_h.weight";
 

@@ -185,8 +185,8 @@ impl<'a> LoadOptions<'a> {
     /// # Errors
     /// As [`LoadOptions::load`]; [`Error::Io`](crate::Error::Io),
     /// [`Error::PermissionDenied`](crate::Error::PermissionDenied) and
-    /// [`Error::StorageFull`](crate::Error::StorageFull) for `file`; [`Error::Exists`](crate::Error::Exists) when
-    /// another process is writing it.
+    /// [`Error::StorageFull`](crate::Error::StorageFull) for `file`; [`Error::NotAFile`](crate::Error::NotAFile) when
+    /// a device or something else that is no file is in its place.
     pub fn prepack(mut self, source: impl AsRef<Path>, file: impl AsRef<Path>) -> Result<()> {
         let source = Source::open(source.as_ref(), self.format)?;
         let forms = self.forms(source.path(), source.stored())?;

@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use glm_tokenizer::regular_file;
+
 use crate::{
     checkpoint::progress::{LoadStage, Meter},
     error::{Error, Result},
@@ -14,15 +16,13 @@ use crate::{
 /// another process has it.
 ///
 /// # Errors
-/// [`Error::Io`] and [`Error::PermissionDenied`].
+/// [`Error::Io`], [`Error::PermissionDenied`] and [`Error::NotAFile`].
 pub(crate) fn lock_file(path: &Path, meter: &mut Meter<'_>) -> Result<File> {
     let failed = |error| Error::io(path, error);
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    let file =
+        regular_file::open_with(path, &mut options).map_err(|error| Error::file(path, error))?;
     match file.try_lock() {
         // Without locks in the file system two processes may both make the file; the later name wins.
         Ok(()) | Err(TryLockError::Error(_)) => {}

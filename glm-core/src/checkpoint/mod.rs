@@ -18,7 +18,7 @@ mod inspection;
 mod load_options;
 #[cfg(any(feature = "tensor", feature = "hub"))]
 pub(crate) mod lock;
-mod memory;
+pub(crate) mod memory;
 mod names;
 #[cfg(feature = "tensor")]
 mod network;
@@ -28,6 +28,7 @@ mod prepacked;
 pub(crate) mod progress;
 mod source;
 mod stored_tensor;
+mod unnamed_file;
 mod weight;
 
 #[cfg(feature = "tensor")]

@@ -27,6 +27,8 @@ use std::{
     time::Duration,
 };
 
+use glm_tokenizer::regular_file;
+
 use crate::{
     checkpoint::progress::{LoadProgress, Meter},
     error::Result,
@@ -41,6 +43,9 @@ use repo_revision::RepoRevision;
 
 /// The revision to use when none is named.
 pub const DEFAULT_REVISION: &str = "main";
+
+/// Most bytes of a token's file. A token has 37.
+const MAX_TOKEN_BYTES: u64 = 4096;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,7 +95,10 @@ impl<'a> Hub<'a> {
             .or_else(|| Some(path("XDG_CACHE_HOME")?.join("huggingface")))
             .or_else(|| Some(env::home_dir()?.join(".cache/huggingface")));
         let token_file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")));
-        let token = variable("HF_TOKEN").or_else(|| fs::read_to_string(token_file?).ok());
+        let token = variable("HF_TOKEN").or_else(|| {
+            let token = regular_file::read(token_file?, MAX_TOKEN_BYTES).ok()?;
+            String::from_utf8(token).ok()
+        });
         let offline = variable("HF_HUB_OFFLINE").unwrap_or_default();
         let default = Self::default();
         Self {

@@ -15,6 +15,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use glm_tokenizer::regular_file;
+
 use super::{
     checksum::Etag,
     error::HubError,
@@ -25,6 +27,9 @@ use crate::{
     checkpoint::{lock::lock_file, progress::Meter},
     error::{Error, Result},
 };
+
+/// Most bytes of a file in `refs`: a commit, and room for white space.
+const MAX_REF_BYTES: u64 = 128;
 
 #[derive(Debug)]
 pub(super) struct RepoCache {
@@ -134,7 +139,8 @@ impl RepoCache {
     }
 
     fn read_ref(&self, revision: &str) -> Option<String> {
-        let commit = fs::read_to_string(self.ref_path(revision)).ok()?;
+        let commit = regular_file::read(self.ref_path(revision), MAX_REF_BYTES).ok()?;
+        let commit = String::from_utf8(commit).ok()?;
         let commit = commit.trim();
         is_commit(commit).then(|| commit.to_owned())
     }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use glm_tokenizer::regular_file;
 use ureq::{
     Body,
     http::{HeaderMap, Response, StatusCode, header},
@@ -18,7 +19,7 @@ use super::{
     retries::Retries,
 };
 use crate::{
-    checkpoint::atomic_file::write_error,
+    checkpoint::atomic_file::{check_file_size, write_error},
     error::{Error, Result},
 };
 
@@ -171,13 +172,11 @@ impl<'a> PartialDownload<'a> {
     /// Continues what is at `path`; what is longer than the file should be is of no use.
     fn open(path: &Path, remote: &'a RemoteFile) -> Result<Self> {
         let failed = |error| Error::io(path, error);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(failed)?;
+        check_file_size(path, remote.size)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true);
+        let file = regular_file::open_with(path, &mut options)
+            .map_err(|error| Error::file(path, error))?;
         let mut partial = Self {
             remote,
             path: path.to_path_buf(),

@@ -9,11 +9,12 @@ use std::{
     path::Path,
 };
 
+use glm_tokenizer::regular_file;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Prefix;
 use crate::{
-    checkpoint::atomic_file::PartWriter,
+    checkpoint::{atomic_file::PartWriter, memory::check_fits},
     error::{Error, Result, SnapshotField},
     host::to_host,
     model::{DecodeState, Model},
@@ -51,8 +52,8 @@ impl Prefix {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`]; [`Error::Exists`] while another process writes
-    /// the same file; [`Error::Prompt`] when another model has read the tokens.
+    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`], [`Error::FileTooLarge`]; [`Error::NotAFile`] when
+    /// `path` is a device or something else that is no file; [`Error::Prompt`] when another model has read the tokens.
     pub fn save(&self, model: &Model, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let layout = RowLayout::of(&self.tokens, model.config())?;
@@ -91,8 +92,8 @@ impl Prefix {
     /// to the bit everywhere.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::PermissionDenied`]; [`Error::Snapshot`] for a file of another kind, version, precision or
-    /// model, and for one that is damaged.
+    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::NotAFile`]; [`Error::Snapshot`] for a file of another kind,
+    /// version, precision or model, and for one that is damaged; [`Error::OutOfMemory`] when it would not fit.
     pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let mut reader = Reader::open(path)?;
@@ -114,6 +115,8 @@ impl Prefix {
                 [expected, reader.file_bytes].map(|bytes| format!("{bytes} bytes"));
             return Err(reader.differs(SnapshotField::Length, expected, found));
         }
+        // A file can be longer than the disk is large.
+        check_fits(path, expected)?;
         let ids = reader.read(tokens * size_of::<TokenId>())?;
         let cache = like
             .cache()
@@ -216,9 +219,9 @@ struct Reader<'path> {
 
 impl<'path> Reader<'path> {
     fn open(path: &'path Path) -> Result<Self> {
-        let failed = |error| Error::io(path, error);
-        let file = File::open(path).map_err(failed)?;
-        let file_bytes = file.metadata().map_err(failed)?.len();
+        let file = regular_file::open(path).map_err(|error| Error::file(path, error))?;
+        let metadata = file.metadata().map_err(|error| Error::io(path, error))?;
+        let file_bytes = metadata.len();
         Ok(Self {
             path,
             file: BufReader::new(file),

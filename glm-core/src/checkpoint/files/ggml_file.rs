@@ -18,6 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use glm_quant::GgmlBlock;
+use glm_tokenizer::regular_file;
 
 use super::byte_source::ByteSource;
 use super::ggml_header::GgmlHeader;
@@ -54,8 +55,9 @@ pub(super) struct GgmlFile {
 /// Whether `path` begins as a ggml or GGUF file. What cannot be read does not.
 pub(super) fn has_magic(path: &Path) -> bool {
     let mut start = [0; MAGIC.len()];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && [MAGIC, GGUF_MAGIC].contains(&start)
+    let file = regular_file::open(path).ok();
+    let read = file.and_then(|mut file| file.read_exact(&mut start).ok());
+    read.is_some() && [MAGIC, GGUF_MAGIC].contains(&start)
 }
 
 impl GgmlFile {

@@ -1,9 +1,9 @@
 //! Reads `*.index.json`: which tensor of a sharded checkpoint lies in which file.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Component, Path};
 
+use glm_tokenizer::regular_file;
 use serde::Deserialize;
 
 use super::weight_file;
@@ -31,17 +31,9 @@ pub(super) type Shards = BTreeMap<String, Vec<String>>;
 /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::LfsPointer`], [`Error::Malformed`] when it is no
 /// index, names no tensor or too many shards, or a shard outside the folder.
 pub(super) fn read(path: &Path) -> Result<Shards> {
-    let (file, length) = weight_file::open(path)?;
-    if length > MAX_INDEX_BYTES {
-        return Err(Error::malformed(
-            path,
-            format!("an index has at most {MAX_INDEX_BYTES} bytes"),
-        ));
-    }
-    let mut json = Vec::new();
-    file.take(MAX_INDEX_BYTES)
-        .read_to_end(&mut json)
-        .map_err(|e| Error::io(path, e))?;
+    let (file, _) = weight_file::open(path)?;
+    let json =
+        regular_file::read_at_most(file, MAX_INDEX_BYTES).map_err(|e| Error::file(path, e))?;
     let index: Index = serde_json::from_slice(&json).map_err(|e| Error::malformed(path, e))?;
 
     let mut shards = Shards::new();

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use glm_tokenizer::regular_file;
+
 use crate::error::{Error, Result};
 
 /// How every Git-LFS pointer begins; see the specification at <https://github.com/git-lfs/git-lfs>.
@@ -15,14 +17,11 @@ const WEB_PAGES: [&[u8]; 2] = [b"<!DOCTYPE", b"<html"];
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::PermissionDenied`], [`Error::LfsPointer`], [`Error::Truncated`] for an empty
-/// file, [`Error::Malformed`] for a web page (an error page of the download site) or a folder.
+/// [`Error::Io`], [`Error::PermissionDenied`], [`Error::NotAFile`], [`Error::LfsPointer`], [`Error::Truncated`] for an
+/// empty file, [`Error::Malformed`] for a web page (an error page of the download site).
 pub(super) fn open(path: &Path) -> Result<(File, u64)> {
-    let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let mut file = regular_file::open(path).map_err(|e| Error::file(path, e))?;
     let metadata = file.metadata().map_err(|e| Error::io(path, e))?;
-    if metadata.is_dir() {
-        return Err(Error::malformed(path, "it is a folder, not a file"));
-    }
     let mut start = Vec::new();
     file.by_ref()
         .take(LFS_POINTER.len() as u64)
@@ -60,6 +59,7 @@ pub(super) fn truncated(path: &Path, length: u64, reason: impl Into<String>) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use glm_tokenizer::regular_file::FileKind;
 
     #[test]
     fn stand_ins_are_recognised() {
@@ -81,7 +81,13 @@ mod tests {
             Err(Error::Malformed { .. })
         ));
         assert_eq!(open_with(b"version").unwrap().1, 7);
-        assert!(matches!(open(dir.path()), Err(Error::Malformed { .. })));
+        assert!(matches!(
+            open(dir.path()),
+            Err(Error::NotAFile {
+                found: FileKind::Folder,
+                ..
+            })
+        ));
         let missing = dir.path().join("missing");
         assert!(matches!(open(&missing), Err(Error::Io { path, .. }) if path == missing));
     }

@@ -32,6 +32,7 @@ use std::{
 
 use bytes::Bytes;
 use glm_backends::MappedFile;
+use glm_tokenizer::regular_file;
 
 use crate::{
     checkpoint::{files::TensorInfo, names::ExpectedTensor, precision::Forms, weight::Weight},
@@ -60,7 +61,7 @@ impl PrepackedFile {
     /// Opens the file at `path`.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::PermissionDenied`]; [`Error::Malformed`], [`Error::Truncated`],
+    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::NotAFile`]; [`Error::Malformed`], [`Error::Truncated`],
     /// [`Error::OtherVersion`]; [`Error::MissingTensor`], [`Error::UnexpectedTensor`], [`Error::TensorShape`],
     /// [`Error::TensorType`] when the tensors are not those of the configuration; those of its `config`;
     /// [`Error::BigEndian`].
@@ -70,7 +71,8 @@ impl PrepackedFile {
                 path: path.to_path_buf(),
             });
         }
-        let map = MappedFile::open(path).map_err(|error| match error.kind() {
+        let file = regular_file::open(path).map_err(|error| Error::file(path, error))?;
+        let map = MappedFile::of(file).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => Error::malformed(path, "another process is writing it"),
             _ => Error::io(path, error),
         })?;

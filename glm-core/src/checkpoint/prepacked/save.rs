@@ -22,9 +22,9 @@ use crate::{
 /// [`LoadOptions::prepack`](crate::LoadOptions::prepack).
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the file, [`Error::Exists`] when another
-/// process is writing it; [`Error::UnsupportedModel`] when the layers are of different precisions;
-/// [`Error::BigEndian`].
+/// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`] and [`Error::FileTooLarge`] for the file,
+/// [`Error::NotAFile`] when a device or something else that is no file is in its place; [`Error::UnsupportedModel`] when
+/// the layers are of different precisions; [`Error::BigEndian`].
 pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let config = model.config();

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Errors
 /// As [`Conversion::run`]; [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] for the file,
-/// [`Error::Exists`] when another process is writing it. Nothing is left of the file then.
+/// [`Error::NotAFile`] when a device is in its place. Nothing is left of the file then.
 pub(in crate::checkpoint) fn write(
     conversion: &Conversion<'_>,
     config: &ModelConfig,
