@@ -93,6 +93,16 @@ impl Companions {
             .collect()
     }
 
+    /// Says before the work that [`Companions::write`] would replace something else than files.
+    ///
+    /// # Errors
+    /// As [`check_replaceable`].
+    pub(super) fn check_folder(&self, dir: &Path) -> Result<()> {
+        let names = self.files.iter().map(|(name, _)| *name);
+        let mut names = names.chain(["config.json"]);
+        names.try_for_each(|name| check_replaceable(&dir.join(name)))
+    }
+
     /// Says before the work that [`Companions::write_tokenizer`] would overwrite another tokenizer.
     ///
     /// # Errors

@@ -177,6 +177,8 @@ impl<'a> Converter<'a> {
             }
             Target::Safetensors | Target::Official(_) => {
                 create_folder(output)?;
+                check_replaceable(&output.join(official::WEIGHTS))?;
+                companions.check_folder(output)?;
                 let config = official::official_config(source.config(), forms);
                 self.write_folder(&conversion, &config, output)?;
                 let mut files = vec![output.join(official::WEIGHTS)];
