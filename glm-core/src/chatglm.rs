@@ -9,6 +9,8 @@
 //!
 //! The residual is the *normalised* input times α, not `x` (DeepNorm, GLM-130B section 2.2).
 
+use std::{convert::Infallible, ops::ControlFlow};
+
 use burn::{
     module::Module,
     tensor::{Device, Int, Tensor, assert_shape},
@@ -92,37 +94,38 @@ impl ChatGlm {
         attention_mask: &AttentionMask,
         cache: &mut KvCache,
     ) -> Tensor<3> {
-        let hidden_states =
-            self.hidden_states(input_ids, position_ids, attention_mask, cache, |_, _| {});
+        let observe = |_, _: &_| ControlFlow::<Infallible>::Continue(());
+        let ControlFlow::Continue(hidden_states) =
+            self.hidden_states(input_ids, position_ids, attention_mask, cache, observe);
         self.logits(hidden_states)
     }
 
     /// As [`ChatGlm::forward`] up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every
-    /// stage on the way.
-    pub fn hidden_states(
+    /// stage on the way, and may break the pass off; the cache is then as it was.
+    pub fn hidden_states<B>(
         &self,
         input_ids: Tensor<2, Int>,
         position_ids: Tensor<3, Int>,
         attention_mask: &AttentionMask,
         cache: &mut KvCache,
-        mut observe: impl FnMut(Stage, &Tensor<3>),
-    ) -> Tensor<3> {
+        mut observe: impl FnMut(Stage, &Tensor<3>) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Tensor<3>> {
         let [batch, seq] = input_ids.dims();
         assert_shape!(position_ids, [batch, _, seq]);
         let rotary = self.rotary(position_ids);
         let attention = AttentionContext::new(rotary, attention_mask, cache.len(), seq);
 
         let mut x = self.word_embeddings.forward(input_ids); // [batch, seq, hidden_size]
-        observe(Stage::Embedding, &x);
+        observe(Stage::Embedding, &x)?;
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, &attention, cache);
-            observe(Stage::Layer(index), &x);
+            observe(Stage::Layer(index), &x)?;
         }
-        cache.advance(seq);
 
         let x = self.final_layernorm.forward(x);
-        observe(Stage::FinalLayerNorm, &x);
-        x
+        observe(Stage::FinalLayerNorm, &x)?;
+        cache.advance(seq);
+        ControlFlow::Continue(x)
     }
 
     /// The cosines and sines of one pass, for `position_ids` as [`ChatGlm::forward`] takes them.

@@ -6,6 +6,8 @@
 //! logits = RMS(x) · Wᵀ
 //! ```
 
+use std::ops::ControlFlow;
+
 use burn::{
     module::Module,
     tensor::{Device, Int, Tensor, assert_shape},
@@ -84,7 +86,8 @@ impl ChatGlm2 {
         }
     }
 
-    /// All tokens up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every stage on the way.
+    /// All tokens up to the final norm: `[batch, seq, hidden_size]`. `observe` sees the output of every stage on the way,
+    /// and may break the pass off; the cache is then as it was.
     ///
     /// # Shapes
     /// - `input_ids`: `[batch, seq]`; the tokens behind those in `cache`
@@ -93,30 +96,30 @@ impl ChatGlm2 {
     ///
     /// # Panics
     /// If shapes do not fit together or an id is not below `padded_vocab_size`.
-    pub fn hidden_states(
+    pub fn hidden_states<B>(
         &self,
         input_ids: Tensor<2, Int>,
         position_ids: Tensor<3, Int>,
         attention_mask: &AttentionMask,
         cache: &mut KvCache,
-        mut observe: impl FnMut(Stage, &Tensor<3>),
-    ) -> Tensor<3> {
+        mut observe: impl FnMut(Stage, &Tensor<3>) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Tensor<3>> {
         let [batch, seq] = input_ids.dims();
         assert_shape!(position_ids, [batch, 1, seq]);
         let rotary = self.rotary(position_ids);
         let attention = AttentionContext::new(rotary, attention_mask, cache.len(), seq);
 
         let mut x = self.word_embeddings.forward(input_ids); // [batch, seq, hidden_size]
-        observe(Stage::Embedding, &x);
+        observe(Stage::Embedding, &x)?;
         for (index, layer) in self.layers.iter().enumerate() {
             x = layer.forward(x, &attention, cache);
-            observe(Stage::Layer(index), &x);
+            observe(Stage::Layer(index), &x)?;
         }
-        cache.advance(seq);
 
         let x = self.final_layernorm.forward(x);
-        observe(Stage::FinalLayerNorm, &x);
-        x
+        observe(Stage::FinalLayerNorm, &x)?;
+        cache.advance(seq);
+        ControlFlow::Continue(x)
     }
 
     /// The cosines and sines of one pass, for `position_ids` as [`ChatGlm2::hidden_states`] takes them.

@@ -176,6 +176,7 @@ pub struct ChatGlmConfig {
 /// of the first generation gives good answers; they differ in the last digits of the logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum PositionRules {
     /// First generation until 2023-03-30 (revision 2460dc2): `[MASK]` is filled before `[gMASK]`, a prompt with `[gMASK]`
     /// has its positions counted on through `<sop>`, and all of a prompt but its last token is context. For a

@@ -369,6 +369,18 @@ pub enum Error {
         /// The limit on prompt and answer together.
         max_length: usize,
     },
+    /// A text that the model cannot read whole.
+    #[error(
+        "text {text}, counted from 0, has {tokens} tokens, and the model was trained for {max_length}; divide it"
+    )]
+    TextTooLong {
+        /// Which of the texts, from 0.
+        text: usize,
+        /// Its tokens, special ones included.
+        tokens: usize,
+        /// The longest sequence that the model was trained for.
+        max_length: usize,
+    },
     /// The model produced a NaN or infinite logit.
     #[error(
         "the model produced NaN or infinite logits at position {position}; the weights are damaged or the precision is too low"
@@ -381,7 +393,7 @@ pub enum Error {
 
 impl Error {
     /// Wraps an I/O error with its path; a refused permission becomes [`Error::PermissionDenied`].
-    pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
+    pub(crate) fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         if source.kind() == io::ErrorKind::PermissionDenied {
             Self::PermissionDenied { path }
@@ -404,7 +416,7 @@ impl Error {
     }
 
     /// An [`Error::Malformed`] from anything printable.
-    pub fn malformed(path: impl AsRef<Path>, reason: impl fmt::Display) -> Self {
+    pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl fmt::Display) -> Self {
         Self::Malformed {
             path: path.as_ref().to_path_buf(),
             reason: reason.to_string(),
@@ -429,8 +441,7 @@ fn together(path: &Path, other: &Path) -> String {
     }
 }
 
-/// Bytes as decimal gigabytes; precise enough to print.
-#[allow(clippy::cast_precision_loss)]
+/// " in each of 3 rows" or nothing.
 fn in_rows(rows: usize) -> String {
     match rows {
         1 => String::new(),
@@ -438,6 +449,8 @@ fn in_rows(rows: usize) -> String {
     }
 }
 
+/// Bytes as decimal gigabytes; precise enough to print.
+#[allow(clippy::cast_precision_loss)]
 fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
 }

@@ -10,6 +10,8 @@ pub mod attention_mask;
 #[cfg(feature = "tensor")]
 mod cache_memory;
 #[cfg(feature = "tensor")]
+mod cancel_token;
+#[cfg(feature = "tensor")]
 pub mod chat;
 #[cfg(feature = "tensor")]
 pub mod chatglm;
@@ -47,6 +49,9 @@ mod quantize;
 pub mod random_model;
 #[cfg(feature = "tensor")]
 pub mod row_layout;
+#[cfg(feature = "serde")]
+mod serde_names;
+mod setters;
 #[cfg(feature = "tensor")]
 mod split_mix;
 
@@ -56,15 +61,29 @@ pub use checkpoint::{LoadProgress, Precision, inspect, load_tokenizer};
 pub use error::{Error, Mix, Occupied, Result, SnapshotField};
 #[cfg(feature = "tensor")]
 pub use generate::GenerationOptions;
-pub use glm_backends::cpu::CpuLevel;
 #[cfg(feature = "tensor")]
 pub use glm_backends::{DeviceName, set_cpu_threads};
-pub use glm_tokenizer::{GlmTokenizer, TokenId, regular_file};
+pub use glm_backends::{
+    Error as DeviceError,
+    cpu::{CpuLevel, LevelError},
+};
+pub use glm_quant::Error as QuantError;
+pub use glm_tokenizer::{Error as TokenizerError, GlmTokenizer, TokenId, regular_file};
+#[cfg(feature = "hub")]
+pub use hub::HubError;
 #[cfg(feature = "tensor")]
 pub use model::Model;
 pub use numerics::{Activations, CachePrecision, Numerics};
 #[cfg(feature = "tensor")]
 pub use quantize::Quantizer;
+
+// Whose types are in signatures of this crate: to be named in the very versions that it was built with.
+#[cfg(feature = "tensor")]
+pub use burn::{
+    self,
+    tensor::{Device, Tensor},
+};
+pub use {glm_backends, glm_quant, glm_tokenizer};
 
 /// Compiles the example in the README of the workspace.
 #[cfg(all(doctest, feature = "tensor"))]

@@ -1,5 +1,7 @@
 //! The network of either family behind one type, block by block.
 
+use std::{convert::Infallible, ops::ControlFlow};
+
 use burn::{
     module::Module,
     tensor::{Device, Int, Tensor},
@@ -63,8 +65,23 @@ impl Network {
         position_ids: Tensor<3, Int>,
         attention_mask: &AttentionMask,
         cache: &mut KvCache,
-        observe: impl FnMut(Stage, &Tensor<3>),
+        mut observe: impl FnMut(Stage, &Tensor<3>),
     ) -> Tensor<3> {
+        let observe = |stage, x: &_| ControlFlow::<Infallible>::Continue(observe(stage, x));
+        let ControlFlow::Continue(hidden_states) =
+            self.try_hidden_states(input_ids, position_ids, attention_mask, cache, observe);
+        hidden_states
+    }
+
+    /// As [`Network::hidden_states`], for an `observe` that may break the pass off; the cache is then as it was.
+    pub fn try_hidden_states<B>(
+        &self,
+        input_ids: Tensor<2, Int>,
+        position_ids: Tensor<3, Int>,
+        attention_mask: &AttentionMask,
+        cache: &mut KvCache,
+        observe: impl FnMut(Stage, &Tensor<3>) -> ControlFlow<B>,
+    ) -> ControlFlow<B, Tensor<3>> {
         match self {
             Self::ChatGlm(network) => {
                 network.hidden_states(input_ids, position_ids, attention_mask, cache, observe)

@@ -2,14 +2,32 @@
 
 pub use glm_backends::{Activations, CachePrecision};
 
+use crate::setters::setters;
+
 /// How a model computes. The default is the fast way; how much it differs is measured in `docs/numerics.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[non_exhaustive]
 pub struct Numerics {
     /// How the kernels take the input of a quantised weight. Float weights always take it as it is.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_names::ActivationsName"))]
     pub activations: Activations,
     /// How keys and values are stored.
+    #[cfg_attr(
+        feature = "serde",
+        serde(with = "crate::serde_names::CachePrecisionName")
+    )]
     pub kv_cache: CachePrecision,
 }
+
+setters!(Numerics {
+    with_activations: activations = Activations,
+    with_kv_cache: kv_cache = CachePrecision,
+});
 
 impl Numerics {
     /// Nothing is rounded that the official code does not round: what `parity` compares with.

@@ -31,6 +31,7 @@ use crate::{
 
 /// How codes are found for the matrices of the layers. Embedding and head are always rounded.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Quantizer<'a> {
     /// Each weight to the nearest code.
     RoundToNearest,

@@ -45,10 +45,7 @@ fn alone(model: &Model, prompts: &[Vec<TokenId>], options: &GenerationOptions) -
     let prompts = prompts.iter().enumerate();
     prompts
         .map(|(row, prompt)| {
-            let options = GenerationOptions {
-                seed: Some(row_seed(seed, row)),
-                ..options.clone()
-            };
+            let options = options.clone().with_seed(row_seed(seed, row));
             let mut generator = Generator::new(model, prompt, &options).unwrap();
             generator
                 .by_ref()
@@ -97,26 +94,24 @@ fn options() -> impl Strategy<Value = GenerationOptions> {
         prop::option::of(0_usize..5),
     );
     (sampling, penalties, ends, rest).prop_map(|(sampling, penalties, ends, rest)| {
-        GenerationOptions {
-            do_sample: sampling.0,
-            temperature: sampling.1,
-            top_p: sampling.2,
-            top_k: sampling.3,
-            seed: Some(sampling.4),
-            repetition_penalty: penalties.0,
-            presence_penalty: penalties.1,
-            frequency_penalty: penalties.2,
-            no_repeat_ngram_size: penalties.3,
-            eos_token_ids: Some(ends.0),
-            min_length: ends.1,
-            min_new_tokens: ends.2,
-            max_new_tokens: Some(ends.3),
-            max_length: ends.4 + 60,
-            bad_words_ids: rest.0,
-            prompt_lookup_num_tokens: rest.1,
-            logprobs: rest.2,
-            ..GenerationOptions::default()
-        }
+        GenerationOptions::default()
+            .with_do_sample(sampling.0)
+            .with_temperature(sampling.1)
+            .with_top_p(sampling.2)
+            .with_top_k(sampling.3)
+            .with_seed(sampling.4)
+            .with_repetition_penalty(penalties.0)
+            .with_presence_penalty(penalties.1)
+            .with_frequency_penalty(penalties.2)
+            .with_no_repeat_ngram_size(penalties.3)
+            .with_eos_token_ids(ends.0)
+            .with_min_length(ends.1)
+            .with_min_new_tokens(ends.2.min(ends.3))
+            .with_max_new_tokens(ends.3)
+            .with_max_length(ends.4 + 60)
+            .with_bad_words_ids(rest.0)
+            .with_prompt_lookup_num_tokens(rest.1)
+            .with_logprobs(rest.2)
     })
 }
 
@@ -131,7 +126,7 @@ proptest! {
         numerics in prop::sample::select(vec![
             Numerics::default(),
             Numerics::EXACT,
-            Numerics { kv_cache: CachePrecision::Int8, ..Numerics::default() },
+            Numerics::default().with_kv_cache(CachePrecision::Int8),
         ]),
     ) {
         let model = random_model(precision).with_numerics(numerics);
@@ -150,14 +145,12 @@ fn long_and_short_rows_are_their_prompts_alone() {
             .collect()
     };
     let prompts: Vec<Vec<TokenId>> = [1030, 3, 500, 17, 515].map(text).to_vec();
-    let options = GenerationOptions {
-        max_new_tokens: Some(12),
-        temperature: 2.0,
-        top_p: 1.0,
-        seed: Some(3),
-        logprobs: Some(2),
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default()
+        .with_max_new_tokens(12)
+        .with_temperature(2.0)
+        .with_top_p(1.0)
+        .with_seed(3)
+        .with_logprobs(2);
     let model = tiny();
     let together = generate_batch(&model, &rows(&prompts), &options).unwrap();
     assert_eq!(together, alone(&model, &prompts, &options));
@@ -167,13 +160,11 @@ fn long_and_short_rows_are_their_prompts_alone() {
 fn samples_of_one_prompt_differ_and_the_first_is_that_of_the_seed() {
     let model = tiny();
     let prompt: &[TokenId] = &[318, 584, 207, 604, 621, 624];
-    let options = GenerationOptions {
-        max_new_tokens: Some(16),
-        temperature: 2.0,
-        top_p: 1.0,
-        seed: Some(42),
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default()
+        .with_max_new_tokens(16)
+        .with_temperature(2.0)
+        .with_top_p(1.0)
+        .with_seed(42);
     let samples = generate_batch(&model, &[prompt; 4], &options).unwrap();
     let mut single = Generator::new(&model, prompt, &options).unwrap();
     let first: Vec<TokenId> = single.by_ref().map(Result::unwrap).collect();
@@ -184,10 +175,7 @@ fn samples_of_one_prompt_differ_and_the_first_is_that_of_the_seed() {
                 .iter()
                 .all(|other| other.tokens != sample.tokens)
         );
-        let again = GenerationOptions {
-            seed: Some(sample.seed),
-            ..options.clone()
-        };
+        let again = options.clone().with_seed(sample.seed);
         let single = Generator::new(&model, prompt, &again).unwrap();
         let tokens: Vec<TokenId> = single.map(Result::unwrap).collect();
         assert_eq!(
@@ -196,10 +184,7 @@ fn samples_of_one_prompt_differ_and_the_first_is_that_of_the_seed() {
         );
     }
     // A seed that is drawn is told, too.
-    let unseeded = GenerationOptions {
-        seed: None,
-        ..options
-    };
+    let unseeded = options.with_seed(None);
     let drawn = generate_batch(&model, &[prompt; 2], &unseeded).unwrap();
     assert_eq!(drawn[1].seed, row_seed(drawn[0].seed, 1));
 }
@@ -208,10 +193,7 @@ fn samples_of_one_prompt_differ_and_the_first_is_that_of_the_seed() {
 fn steps_have_the_tokens_of_the_open_rows() {
     let model = tiny();
     let prompts: [&[TokenId]; 3] = [&[50, 621, 624], &[60, 61, 62, 621, 624], &[70, 621, 624]];
-    let options = GenerationOptions {
-        max_length: 11,
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_length(11);
     let mut batch = BatchGenerator::new(&model, &prompts, &options).unwrap();
     let mut streamed = vec![Vec::new(); 3];
     for step in 0.. {
@@ -282,10 +264,7 @@ impl LogitsProcessor for CountTokens {
 fn a_processor_sees_each_row_without_padding() {
     let model = tiny();
     let prompts: [&[TokenId]; 2] = [&[50, 621, 624], &[60, 61, 62, 63, 64, 65, 66, 621, 624]];
-    let options = GenerationOptions {
-        max_new_tokens: Some(3),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(3);
     let mut batch = BatchGenerator::new(&model, &prompts, &options)
         .unwrap()
         .with_processor(Arc::new(CountTokens));
@@ -311,10 +290,7 @@ impl LogitsProcessor for FailAtFour {
 fn an_error_ends_everything_and_leaves_what_was_written() {
     let model = tiny();
     let prompts: [&[TokenId]; 2] = [&[50, 621, 624], &[60, 61, 62, 621, 624]];
-    let options = GenerationOptions {
-        max_new_tokens: Some(9),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(9);
     let mut batch = BatchGenerator::new(&model, &prompts, &options)
         .unwrap()
         .with_processor(Arc::new(FailAtFour));
@@ -359,10 +335,7 @@ fn what_cannot_be_answered_is_refused_before_the_model_runs() {
         refused(&[good, &[640, 621, 624]], &greedy),
         Error::Prompt { .. }
     ));
-    let short = GenerationOptions {
-        max_length: 4,
-        ..greedy
-    };
+    let short = greedy.with_max_length(4);
     let error = refused(&[good, &[1, 2, 3, 621, 624]], &short);
     assert!(matches!(
         error,
@@ -377,20 +350,17 @@ fn what_cannot_be_answered_is_refused_before_the_model_runs() {
 fn log_probabilities_are_those_of_the_model_and_the_same_when_scored() {
     let model = tiny();
     let prompt: &[TokenId] = &[318, 584, 207, 604, 266, 82, 18, 324, 621, 624];
-    let options = GenerationOptions {
-        max_new_tokens: Some(15),
-        temperature: 0.5,
-        repetition_penalty: 1.3,
-        bad_words_ids: vec![vec![445]],
-        seed: Some(1),
-        logprobs: Some(3),
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default()
+        .with_max_new_tokens(15)
+        .with_temperature(0.5)
+        .with_repetition_penalty(1.3)
+        .with_bad_words_ids(vec![vec![445]])
+        .with_seed(1)
+        .with_logprobs(3);
     for prompt_lookup_num_tokens in [0, 8] {
-        let options = GenerationOptions {
-            prompt_lookup_num_tokens,
-            ..options.clone()
-        };
+        let options = options
+            .clone()
+            .with_prompt_lookup_num_tokens(prompt_lookup_num_tokens);
         let mut generator = Generator::new(&model, prompt, &options).unwrap();
         while let Some(token) = generator.next() {
             token.unwrap();

@@ -23,28 +23,19 @@ fn mini() -> (GlmTokenizer, Model) {
 }
 
 fn greedy(max_new_tokens: usize) -> ChatOptions {
-    let generation = GenerationOptions {
-        max_new_tokens: Some(max_new_tokens),
-        ..GenerationOptions::greedy()
-    };
-    ChatOptions {
-        generation,
-        ..ChatOptions::default()
-    }
+    let generation = GenerationOptions::greedy().with_max_new_tokens(max_new_tokens);
+    ChatOptions::default().with_generation(generation)
 }
 
 fn wild(seed: u64) -> ChatOptions {
-    ChatOptions {
-        generation: GenerationOptions {
-            temperature: 3.0,
-            top_p: 1.0,
-            top_k: 0,
-            seed: Some(seed),
-            max_new_tokens: Some(40),
-            ..GenerationOptions::default()
-        },
-        ..ChatOptions::default()
-    }
+    ChatOptions::default().with_generation(
+        GenerationOptions::default()
+            .with_temperature(3.0)
+            .with_top_p(1.0)
+            .with_top_k(0)
+            .with_seed(seed)
+            .with_max_new_tokens(40),
+    )
 }
 
 #[test]
@@ -52,10 +43,7 @@ fn streamed_pieces_are_the_reply() {
     let (tokenizer, model) = mini();
     for seed in 0..20 {
         for response in [ResponseRules::ChatGlm, ResponseRules::Raw] {
-            let options = ChatOptions {
-                response: Some(response),
-                ..wild(seed)
-            };
+            let options = wild(seed).with_response(response);
             let mut stream = model
                 .stream_chat(&tokenizer, "Tell me a story!", &[], &options)
                 .unwrap();
@@ -74,10 +62,7 @@ fn streamed_pieces_are_the_reply() {
 #[test]
 fn the_last_token_at_the_limit_is_part_of_the_reply() {
     let (tokenizer, model) = mini();
-    let raw = |options: ChatOptions| ChatOptions {
-        response: Some(ResponseRules::Raw),
-        ..options
-    };
+    let raw = |options: ChatOptions| options.with_response(ResponseRules::Raw);
     let mut longer = String::new();
     for limit in (1..=12).rev() {
         let mut options = raw(wild(3));
@@ -179,10 +164,7 @@ fn text_that_spells_special_tokens_stays_text() {
 fn a_stop_string_ends_the_reply_before_it() {
     let (tokenizer, model) = mini();
     for seed in 0..10 {
-        let mut options = ChatOptions {
-            response: Some(ResponseRules::Raw),
-            ..wild(seed)
-        };
+        let mut options = wild(seed).with_response(ResponseRules::Raw);
         let whole = model
             .chat_with(&tokenizer, "x", &[], &options)
             .unwrap()
@@ -244,10 +226,7 @@ fn samples_are_the_chats_of_their_seeds() {
 fn beams_are_told_best_first_and_cut_at_stop_strings() {
     let (tokenizer, model) = mini();
     let never = CancelToken::new();
-    let beams = BeamSearchOptions {
-        num_return_sequences: 3,
-        ..BeamSearchOptions::default()
-    };
+    let beams = BeamSearchOptions::default().with_num_return_sequences(3);
     let options = greedy(12);
     let ask = |options: &ChatOptions, cancel: &CancelToken| {
         model
@@ -294,23 +273,11 @@ fn beams_are_told_best_first_and_cut_at_stop_strings() {
 fn bad_options_are_named() {
     let (tokenizer, model) = mini();
     for generation in [
-        GenerationOptions {
-            temperature: f64::NAN,
-            ..GenerationOptions::default()
-        },
-        GenerationOptions {
-            top_p: 1.5,
-            ..GenerationOptions::default()
-        },
-        GenerationOptions {
-            max_length: 0,
-            ..GenerationOptions::default()
-        },
+        GenerationOptions::default().with_temperature(f64::NAN),
+        GenerationOptions::default().with_top_p(1.5),
+        GenerationOptions::default().with_max_length(0),
     ] {
-        let options = ChatOptions {
-            generation,
-            ..ChatOptions::default()
-        };
+        let options = ChatOptions::default().with_generation(generation);
         let error = model.chat_with(&tokenizer, "x", &[], &options).unwrap_err();
         assert!(matches!(error, Error::InvalidOption { .. }), "{error}");
     }
@@ -345,10 +312,7 @@ fn chatglm2_is_asked_in_its_own_rounds() {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ggml/chatglm2-tiny.f16.bin");
     let model = glm_core::load(&file).unwrap();
     let tokenizer = glm_core::load_tokenizer(&file).unwrap();
-    let options = ChatOptions {
-        response: Some(ResponseRules::Raw),
-        ..greedy(8)
-    };
+    let options = greedy(8).with_response(ResponseRules::Raw);
     let history = [Turn::new("a", "b")];
     let reply = model
         .chat_with(&tokenizer, "c", &history, &options)

@@ -77,10 +77,7 @@ fn complete(
 }
 
 fn options(until: Until, max_new_tokens: usize) -> CodeOptions {
-    let mut options = CodeOptions {
-        until,
-        ..CodeOptions::default()
-    };
+    let mut options = CodeOptions::default().with_until(until);
     options.generation.max_new_tokens = Some(max_new_tokens);
     options
 }
@@ -115,7 +112,7 @@ fn streamed_pieces_are_the_text_of_the_model_cut_where_it_ends() {
         seed in any::<u64>(),
     )| {
         let language = Language::by_name("python").filter(|_| named);
-        let cursor = Cursor { before: &before, after: &after, language };
+        let cursor = Cursor::new(&before).with_after(&after).with_language(language);
         let mut options = options(until, 40);
         options.generation.do_sample = true;
         options.generation.temperature = 2.0;
@@ -152,11 +149,7 @@ fn what_was_read_is_not_read_again_and_changes_nothing() {
     let mut before = "fn main() {\n".to_owned();
     for typed in ["", "    let x", " = 1;", "\n"] {
         before += typed;
-        let cursor = Cursor {
-            before: &before,
-            after: "",
-            language,
-        };
+        let cursor = Cursor::new(&before).with_language(language);
         let (plain, ..) = complete(&both, &cursor, &options, None);
         let known = prefix.is_some();
         let (again, _, read) = complete(&both, &cursor, &options, prefix);
@@ -180,11 +173,7 @@ fn long_code_loses_its_beginning_in_steps() {
     let (mut cuts, mut prompts) = (Vec::new(), Vec::new());
     for line in 0..60 {
         before += &format!("x{line} = {line}\n");
-        let cursor = Cursor {
-            before: &before,
-            after: "",
-            language,
-        };
+        let cursor = Cursor::new(&before).with_language(language);
         let stream = both.1.stream_code(&both.0, &cursor, &options).unwrap();
         prompts.push(stream.prompt().to_vec());
         let (completion, _) = stream.into_completion();
@@ -211,10 +200,7 @@ fn a_chatglm_6b_completes_no_code() {
     let file = golden().join("ggml/chatglm-6b-tiny.q8_0.bin");
     let tokenizer = glm_core::load_tokenizer(&file).unwrap();
     let model = glm_core::load(&file).unwrap();
-    let cursor = Cursor {
-        before: "def f",
-        ..Cursor::default()
-    };
+    let cursor = Cursor::new("def f");
     let refused = model.stream_code(&tokenizer, &cursor, &CodeOptions::default());
     let error = refused.unwrap_err();
     assert!(matches!(error, Error::Prompt { .. }));
@@ -224,10 +210,7 @@ fn a_chatglm_6b_completes_no_code() {
 #[test]
 fn a_tag_that_does_not_fit_is_refused() {
     let (tokenizer, model) = load();
-    let cursor = Cursor {
-        language: Language::by_name("python"),
-        ..Cursor::default()
-    };
+    let cursor = Cursor::default().with_language(Language::by_name("python"));
     let mut options = CodeOptions::default();
     options.generation.max_length = 10;
     let error = model

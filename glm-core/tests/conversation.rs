@@ -36,28 +36,22 @@ fn chatglm() -> (GlmTokenizer, Model) {
 }
 
 fn options(max_length: usize, max_new_tokens: usize) -> ChatOptions {
-    ChatOptions {
-        generation: GenerationOptions {
-            max_length,
-            max_new_tokens: Some(max_new_tokens),
-            ..GenerationOptions::greedy()
-        },
-        response: None,
-    }
+    ChatOptions::default().with_generation(
+        GenerationOptions::greedy()
+            .with_max_length(max_length)
+            .with_max_new_tokens(max_new_tokens),
+    )
 }
 
 fn sampled(seed: u64) -> ChatOptions {
-    ChatOptions {
-        generation: GenerationOptions {
-            max_new_tokens: Some(12),
-            temperature: 2.0,
-            top_p: 1.0,
-            top_k: 0,
-            seed: Some(seed),
-            ..GenerationOptions::default()
-        },
-        response: None,
-    }
+    ChatOptions::default().with_generation(
+        GenerationOptions::default()
+            .with_max_new_tokens(12)
+            .with_temperature(2.0)
+            .with_top_p(1.0)
+            .with_top_k(0)
+            .with_seed(seed),
+    )
 }
 
 fn conversation((tokenizer, model): &(GlmTokenizer, Model), options: ChatOptions) -> Conversation {
@@ -77,11 +71,9 @@ fn anew(conversation: &Conversation, turns: usize, query: &str, seed: Option<u64
 
 /// Both but for what came from the cache, and the seed, which a greedy answer draws and does not use.
 fn assert_same(found: &Reply, expected: &Reply) {
-    let expected = Reply {
-        cached_tokens: found.cached_tokens,
-        seed: found.seed,
-        ..expected.clone()
-    };
+    let mut expected = expected.clone();
+    expected.cached_tokens = found.cached_tokens;
+    expected.seed = found.seed;
     assert_eq!(*found, expected);
 }
 

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use burn::Tensor;
 use glm_core::{
-    Error, LoadOptions, Model, Numerics, Precision, TokenId,
+    Error, GlmTokenizer, LoadOptions, Model, Numerics, Precision, TokenId,
     embeddings::{EmbeddingOptions, Pooling},
+    layers::Stage,
+    model::PaddingSide,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -35,7 +37,9 @@ fn prompts(name: &str) -> Vec<Single> {
 }
 
 fn embed(model: &Model, prompts: &[&[TokenId]], pooling: Pooling, normalize: bool) -> Tensor<2> {
-    let options = EmbeddingOptions { pooling, normalize };
+    let options = EmbeddingOptions::default()
+        .with_pooling(pooling)
+        .with_normalize(normalize);
     model.embeddings(prompts, options).unwrap()
 }
 
@@ -73,7 +77,7 @@ fn pooled_states_are_the_official_ones() {
                 for (at, found) in found.into_iter().enumerate() {
                     let expected = match pooling {
                         Pooling::Mean => mean(at),
-                        Pooling::Last => f64::from(states.last().unwrap()[at]),
+                        _ => f64::from(states.last().unwrap()[at]),
                     };
                     let error = (f64::from(found) - expected).abs();
                     assert!(
@@ -117,6 +121,92 @@ fn a_vector_does_not_depend_on_its_neighbours_and_can_have_length_one() {
             }
         }
     }
+}
+
+/// The demonstration model, and a tiny ChatGLM2-6B.
+fn with_tokenizers() -> [(GlmTokenizer, Model); 2] {
+    let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/mini-model/chatglm-mini");
+    [mini, folder("ggml/chatglm2-tiny.q4_0.bin")].map(|path| {
+        let tokenizer = glm_core::load_tokenizer(&path).unwrap();
+        (tokenizer, glm_core::load(&path).unwrap())
+    })
+}
+
+#[test]
+fn texts_become_vectors_of_length_one() {
+    for (tokenizer, model) in with_tokenizers() {
+        let long = "a b c ".repeat(60);
+        let texts = ["你好", "", "a", &long, "今天天气很好", "a", "[gMASK]"];
+        let vectors = model.embed(&tokenizer, &texts).unwrap();
+        assert_eq!(vectors.len(), texts.len());
+        assert_eq!(vectors[2], vectors[5]);
+        for (text, vector) in texts.iter().zip(&vectors) {
+            let prompt = tokenizer.with_special_tokens(tokenizer.encode(text));
+            assert_eq!(
+                *vector,
+                values(embed(&model, &[&prompt], Pooling::Mean, true))
+            );
+            assert_eq!(model.embed(&tokenizer, &[text]).unwrap(), [vector.clone()]);
+            let length: f64 = vector.iter().map(|x| f64::from(*x).powi(2)).sum();
+            assert!((length - 1.0).abs() < 1e-5, "{length}");
+        }
+        let none: [String; 0] = [];
+        assert!(model.embed(&tokenizer, &none).unwrap().is_empty());
+        let last = EmbeddingOptions::default().with_pooling(Pooling::Last);
+        let vectors = model.embed_with(&tokenizer, &["a"], last).unwrap();
+        let prompt = tokenizer.with_special_tokens(tokenizer.encode("a"));
+        assert_eq!(
+            vectors[0],
+            values(embed(&model, &[&prompt], Pooling::Last, false))
+        );
+    }
+}
+
+#[test]
+fn a_text_that_does_not_fit_is_an_error_with_its_number() {
+    let [(tokenizer, model), (other, _)] = with_tokenizers();
+    let long = "long ".repeat(1000);
+    let error = model.embed(&tokenizer, &["a", &long]).unwrap_err();
+    let Error::TextTooLong {
+        text: 1,
+        tokens,
+        max_length,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(tokens > max_length && max_length == model.max_sequence_length());
+    let error = model.embed(&other, &["a"]).unwrap_err();
+    assert!(matches!(error, Error::OtherTokenizer { .. }), "{error}");
+}
+
+/// A prompt of several chunks, by the model as it would be read without a cache.
+#[test]
+fn a_long_text_is_read_in_chunks() {
+    let model = glm_core::load(folder("chatglm2-tiny")).unwrap();
+    let prompt: Vec<TokenId> = (0..1300).map(|i| 4 + i % 200).collect();
+    let layouts = model.layouts(&[&prompt]).unwrap();
+    let input = model.input(&[&prompt], &layouts, PaddingSide::Left);
+    let mut last = None;
+    model.forward_observed(input, |stage, x| {
+        if stage == Stage::FinalLayerNorm {
+            last = Some(values(x.clone()));
+        }
+    });
+    let states = last.unwrap();
+    let width = states.len() / prompt.len();
+    let found = values(embed(&model, &[&prompt], Pooling::Mean, false));
+    for (at, found) in found.into_iter().enumerate() {
+        let column = states.iter().skip(at).step_by(width);
+        let mean = column.map(|x| f64::from(*x)).sum::<f64>() / prompt.len() as f64;
+        let error = (f64::from(found) - mean).abs();
+        assert!(
+            error <= 1e-4 + 1e-4 * mean.abs(),
+            "{found}, expected {mean}"
+        );
+    }
+    let found = values(embed(&model, &[&prompt], Pooling::Last, false));
+    assert_eq!(found, states[states.len() - width..]);
 }
 
 #[test]

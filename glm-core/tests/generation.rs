@@ -41,21 +41,17 @@ fn both_length_limits_end_at_their_token() {
     for (max_length, max_new_tokens, expected) in
         [(10, None, 4), (100, Some(3), 3), (8, Some(7), 2)]
     {
-        let options = GenerationOptions {
-            max_length,
-            max_new_tokens,
-            ..greedy.clone()
-        };
+        let options = greedy
+            .clone()
+            .with_max_length(max_length)
+            .with_max_new_tokens(max_new_tokens);
         let (tokens, reason) = run(&model, &options);
         assert_eq!(
             (tokens.len(), reason),
             (expected, Some(FinishReason::Length))
         );
     }
-    let options = GenerationOptions {
-        max_length: 6,
-        ..greedy
-    };
+    let options = greedy.with_max_length(6);
     let error = Generator::new(&model, &PROMPT, &options).unwrap_err();
     assert!(matches!(
         error,
@@ -69,20 +65,17 @@ fn both_length_limits_end_at_their_token() {
 #[test]
 fn a_seed_gives_the_same_tokens_again_and_another_seed_others() {
     let model = tiny();
-    let options = |seed| GenerationOptions {
-        seed: Some(seed),
-        temperature: 2.0,
-        top_p: 1.0,
-        max_new_tokens: Some(20),
-        ..GenerationOptions::default()
+    let options = |seed| {
+        GenerationOptions::default()
+            .with_seed(seed)
+            .with_temperature(2.0)
+            .with_top_p(1.0)
+            .with_max_new_tokens(20)
     };
     assert_eq!(run(&model, &options(5)), run(&model, &options(5)));
     assert_ne!(run(&model, &options(5)), run(&model, &options(6)));
 
-    let unseeded = GenerationOptions {
-        seed: None,
-        ..options(0)
-    };
+    let unseeded = options(0).with_seed(None);
     let mut first = Generator::new(&model, &PROMPT, &unseeded).unwrap();
     let tokens = first.by_ref().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(
@@ -96,10 +89,7 @@ fn a_seed_gives_the_same_tokens_again_and_another_seed_others() {
 fn cancelling_from_another_thread_ends_the_run() {
     let model = tiny();
     let cancel = CancelToken::new();
-    let options = GenerationOptions {
-        max_length: 100_000,
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_length(100_000);
     let mut generator = Generator::new(&model, &PROMPT, &options)
         .unwrap()
         .with_cancel(cancel.clone());
@@ -115,10 +105,7 @@ fn cancelling_from_another_thread_ends_the_run() {
 #[test]
 fn one_model_serves_conversations_on_several_threads() {
     let model = tiny();
-    let options = GenerationOptions {
-        max_new_tokens: Some(12),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(12);
     let alone = run(&model, &options);
     std::thread::scope(|scope| {
         let runs: Vec<_> = (0..3)
@@ -130,13 +117,7 @@ fn one_model_serves_conversations_on_several_threads() {
     });
     let owned = model.clone();
     let moved = std::thread::spawn(move || {
-        run(
-            &owned,
-            &GenerationOptions {
-                max_new_tokens: Some(12),
-                ..GenerationOptions::greedy()
-            },
-        )
+        run(&owned, &GenerationOptions::greedy().with_max_new_tokens(12))
     });
     assert_eq!(moved.join().unwrap(), alone);
 }
@@ -260,10 +241,9 @@ fn a_prompt_in_parts_has_the_bits_of_the_prompt_in_one() {
             CachePrecision::Int16,
             CachePrecision::Int8,
         ] {
-            let model = model.clone().with_numerics(Numerics {
-                kv_cache,
-                ..Numerics::default()
-            });
+            let model = model
+                .clone()
+                .with_numerics(Numerics::default().with_kv_cache(kv_cache));
             let (logits, mut whole) = model.prefill(&[&prompt]).unwrap();
             let expected = values(logits);
             let next = values(model.decode(&mut whole, &[9]).unwrap());
@@ -301,14 +281,14 @@ fn guesses_change_no_token_whatever_the_options() {
             (true, 0.3, 0.8, 2),
             (true, 1.0, 1.0, 3),
         ] {
-            let options = |guess| GenerationOptions {
-                max_new_tokens: Some(60),
-                do_sample,
-                temperature,
-                repetition_penalty,
-                seed: Some(seed),
-                prompt_lookup_num_tokens: guess,
-                ..GenerationOptions::default()
+            let options = |guess| {
+                GenerationOptions::default()
+                    .with_max_new_tokens(60)
+                    .with_do_sample(do_sample)
+                    .with_temperature(temperature)
+                    .with_repetition_penalty(repetition_penalty)
+                    .with_seed(seed)
+                    .with_prompt_lookup_num_tokens(guess)
             };
             let generate = |guess| {
                 let mut generator = Generator::new(&model, &prompt, &options(guess)).unwrap();
@@ -338,12 +318,10 @@ fn guesses_change_no_token_whatever_the_options() {
 fn right_guesses_save_passes() {
     let model = tiny();
     // Below 1 the penalty favours what was there before: the text goes round in circles.
-    let options = GenerationOptions {
-        max_new_tokens: Some(80),
-        repetition_penalty: 0.05,
-        prompt_lookup_num_tokens: 8,
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy()
+        .with_max_new_tokens(80)
+        .with_repetition_penalty(0.05)
+        .with_prompt_lookup_num_tokens(8);
     let mut generator = Generator::new(&model, &PROMPT, &options).unwrap();
     let tokens = generator.by_ref().count();
     assert!(

@@ -152,10 +152,7 @@ fn logits(model: &Model, ids: &[u32]) -> Vec<f32> {
 }
 
 fn continuation(model: &Model, ids: &[u32]) -> Vec<u32> {
-    let options = GenerationOptions {
-        max_new_tokens: Some(16),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(16);
     let ids = Generator::new(model, ids, &options).unwrap();
     ids.collect::<Result<_, _>>().unwrap()
 }

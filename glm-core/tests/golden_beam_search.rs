@@ -62,11 +62,9 @@ fn number<T: serde::de::DeserializeOwned>(value: &Value) -> T {
 
 /// What the keyword arguments of `generate()` say in our terms, and the padding id.
 fn options(kwargs: &Map<String, Value>) -> (GenerationOptions, BeamSearchOptions, TokenId) {
-    let mut options = GenerationOptions {
-        max_length: 1000,
-        invalid_score_token: None,
-        ..GenerationOptions::greedy()
-    };
+    let mut options = GenerationOptions::greedy()
+        .with_max_length(1000)
+        .with_invalid_score_token(None);
     let mut beams = BeamSearchOptions::default();
     let mut pad = None;
     for (name, value) in kwargs {
@@ -205,16 +203,12 @@ fn check_constrained_greedy(name: &str) {
 fn prompts_of_one_length_have_the_same_answers_alone_and_together() {
     let (model, _) = golden("chatglm-6b-tiny");
     let prompts: [&[TokenId]; 2] = [&[50, 44, 451, 621, 624], &[137, 9, 486, 621, 624]];
-    let options = GenerationOptions {
-        max_length: 20,
-        eos_token_ids: Some(vec![63, 113, 365, 70]),
-        ..GenerationOptions::greedy()
-    };
-    let beams = BeamSearchOptions {
-        num_beams: 3,
-        num_return_sequences: 3,
-        ..BeamSearchOptions::default()
-    };
+    let options = GenerationOptions::greedy()
+        .with_max_length(20)
+        .with_eos_token_ids(vec![63, 113, 365, 70]);
+    let beams = BeamSearchOptions::default()
+        .with_num_beams(3)
+        .with_num_return_sequences(3);
     let together = beam_search(&model, &prompts, &options, &beams).unwrap();
     for (prompt, expected) in prompts.iter().zip(&together) {
         let alone = beam_search(&model, &[prompt], &options, &beams).unwrap();
@@ -245,10 +239,7 @@ fn options_out_of_range_are_refused_by_name() {
         refused(|b| b.num_return_sequences = 5),
         "num_return_sequences"
     );
-    let long = GenerationOptions {
-        max_length: 3,
-        ..GenerationOptions::greedy()
-    };
+    let long = GenerationOptions::greedy().with_max_length(3);
     let error = beam_search(&model, &[prompt], &long, &BeamSearchOptions::default()).unwrap_err();
     assert!(matches!(error, Error::PromptTooLong { tokens: 3, .. }));
     let none = beam_search(&model, &[], &long, &BeamSearchOptions::default()).unwrap_err();
@@ -274,23 +265,21 @@ proptest! {
         max_new_tokens in 1_usize..12,
     ) {
         let (model, _) = golden("chatglm-6b-tiny");
+        let min_new_tokens = min_new_tokens.min(max_new_tokens);
         let stoppings = [EarlyStopping::AtOnce, EarlyStopping::Heuristic, EarlyStopping::Never];
-        let options = GenerationOptions {
-            max_new_tokens: Some(max_new_tokens),
-            eos_token_ids: Some(eos.clone()),
-            min_new_tokens,
-            no_repeat_ngram_size,
-            repetition_penalty,
-            frequency_penalty,
-            bad_words_ids: bad_words_ids.clone(),
-            ..GenerationOptions::greedy()
-        };
-        let beams = BeamSearchOptions {
-            num_beams,
-            length_penalty,
-            early_stopping: stoppings[stopping],
-            num_return_sequences: returned.min(num_beams),
-        };
+        let options = GenerationOptions::greedy()
+            .with_max_new_tokens(max_new_tokens)
+            .with_eos_token_ids(eos.clone())
+            .with_min_new_tokens(min_new_tokens)
+            .with_no_repeat_ngram_size(no_repeat_ngram_size)
+            .with_repetition_penalty(repetition_penalty)
+            .with_frequency_penalty(frequency_penalty)
+            .with_bad_words_ids(bad_words_ids.clone());
+        let beams = BeamSearchOptions::default()
+            .with_num_beams(num_beams)
+            .with_length_penalty(length_penalty)
+            .with_early_stopping(stoppings[stopping])
+            .with_num_return_sequences(returned.min(num_beams));
         let prompts: [&[TokenId]; 2] = [&[50, 44, 451, 621, 624], &[9, 621, 624]];
         let answers = beam_search(&model, &prompts, &options, &beams).unwrap();
         prop_assert_eq!(answers.len(), 2);

@@ -57,13 +57,11 @@ fn answers_alone_and_in_batches_are_the_official_ones() {
         let expected: Expected = serde_json::from_slice(&json).unwrap();
         for case in &expected.generate {
             let eos = case.kwargs.eos_token_id.unwrap_or(model.eos_token_id());
-            let options = GenerationOptions {
-                max_new_tokens: case.kwargs.max_new_tokens,
-                max_length: case.kwargs.max_length.unwrap_or(1000),
-                repetition_penalty: case.kwargs.repetition_penalty.unwrap_or(1.0),
-                eos_token_ids: Some(vec![eos]),
-                ..GenerationOptions::greedy()
-            };
+            let options = GenerationOptions::greedy()
+                .with_max_new_tokens(case.kwargs.max_new_tokens)
+                .with_max_length(case.kwargs.max_length.unwrap_or(1000))
+                .with_repetition_penalty(case.kwargs.repetition_penalty.unwrap_or(1.0))
+                .with_eos_token_ids(vec![eos]);
             let pads = |row: usize| match case.input_ids.len() {
                 1 => 0,
                 _ => expected.batch.pad_lengths[row],

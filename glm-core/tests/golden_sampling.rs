@@ -41,14 +41,12 @@ fn golden(file: &str) -> PathBuf {
 
 /// The options of a parameter set; what it leaves out is neutral, as transformers' defaults are.
 fn options(parameters: &Parameters) -> GenerationOptions {
-    let mut options = GenerationOptions {
-        temperature: 1.0,
-        top_p: 1.0,
-        top_k: 50,
-        repetition_penalty: 1.0,
-        seed: Some(0),
-        ..GenerationOptions::default()
-    };
+    let mut options = GenerationOptions::default()
+        .with_temperature(1.0)
+        .with_top_p(1.0)
+        .with_top_k(50)
+        .with_repetition_penalty(1.0)
+        .with_seed(0);
     for (name, value) in &parameters.params {
         match name.as_str() {
             "do_sample" => options.do_sample = value.as_bool().unwrap(),
@@ -200,10 +198,12 @@ prop_compose! {
         repetition_penalty in prop_oneof![Just(1.0), 0.5..2.0],
         seed in any::<u64>(),
     ) -> GenerationOptions {
-        GenerationOptions {
-            temperature, top_p, top_k, repetition_penalty, seed: Some(seed),
-            ..GenerationOptions::default()
-        }
+        GenerationOptions::default()
+            .with_temperature(temperature)
+            .with_top_p(top_p)
+            .with_top_k(top_k)
+            .with_repetition_penalty(repetition_penalty)
+            .with_seed(seed)
     }
 }
 
@@ -247,7 +247,7 @@ proptest! {
         temperature in prop_oneof![Just(1e-300), Just(1e-38), Just(1e300), 0.0..1e-30],
         options in sampling_options(),
     ) {
-        let options = GenerationOptions { temperature, ..options };
+        let options = options.with_temperature(temperature);
         let mut sampler = Sampler::new(&options).unwrap();
         let sampled = sampler.sample(&mut logits.clone(), &[0, 1]).unwrap();
         prop_assert!((sampled.token as usize) < logits.len());
@@ -256,10 +256,7 @@ proptest! {
 
 /// 40 draws from 1000 logits that every platform computes alike.
 fn draws(seed: Option<u64>) -> (u64, Vec<u32>) {
-    let options = GenerationOptions {
-        seed,
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default().with_seed(seed);
     let mut sampler = Sampler::new(&options).unwrap();
     let logits: Vec<f32> = (0_u16..1000)
         .map(|id| f32::from((id * 37) % 101) / 16.0)
@@ -290,13 +287,11 @@ fn a_seed_of_the_system_is_told_and_can_be_repeated() {
 /// Pearson's chi-square statistic of 200,000 draws with the seed 1.
 #[test]
 fn draws_follow_the_probabilities() {
-    let options = GenerationOptions {
-        temperature: 1.3,
-        top_p: 0.9,
-        top_k: 20,
-        seed: Some(1),
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default()
+        .with_temperature(1.3)
+        .with_top_p(0.9)
+        .with_top_k(20)
+        .with_seed(1);
     let mut sampler = Sampler::new(&options).unwrap();
     let logits: Vec<f32> = (0_u8..64).map(|id| f32::from(id % 23) / 5.0).collect();
     let mut scores = logits.clone();
@@ -329,10 +324,7 @@ fn draws_follow_the_probabilities() {
 
 #[test]
 fn without_a_fallback_token_invalid_logits_are_an_error() {
-    let options = GenerationOptions {
-        invalid_score_token: None,
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_invalid_score_token(None);
     let mut sampler = Sampler::new(&options).unwrap();
     let error = sampler
         .sample(&mut [0.0, f32::NAN], &[1, 0, 1])
@@ -348,10 +340,7 @@ fn without_a_fallback_token_invalid_logits_are_an_error() {
 
 #[test]
 fn what_does_not_fit_the_vocabulary_is_an_error() {
-    let options = GenerationOptions {
-        repetition_penalty: 1.1,
-        ..GenerationOptions::default()
-    };
+    let options = GenerationOptions::default().with_repetition_penalty(1.1);
     let mut sampler = Sampler::new(&options).unwrap();
     let message = |result: glm_core::Result<_>| -> String {
         result

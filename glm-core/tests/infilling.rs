@@ -22,16 +22,13 @@ fn mini() -> (GlmTokenizer, Model) {
 }
 
 fn options(do_sample: bool) -> ChatOptions {
-    ChatOptions {
-        generation: GenerationOptions {
-            do_sample,
-            temperature: 1.5,
-            seed: Some(9),
-            max_new_tokens: Some(6),
-            ..GenerationOptions::default()
-        },
-        ..ChatOptions::default()
-    }
+    ChatOptions::default().with_generation(
+        GenerationOptions::default()
+            .with_do_sample(do_sample)
+            .with_temperature(1.5)
+            .with_seed(9)
+            .with_max_new_tokens(6),
+    )
 }
 
 /// What belongs in the model's next blank of `text`.
@@ -44,10 +41,7 @@ fn piece(
 ) -> String {
     let mut prompt = tokenizer.encode_infilling(text);
     prompt.push(tokenizer.special_tokens().sop);
-    let generation = GenerationOptions {
-        seed: Some(seed),
-        ..options.generation.clone()
-    };
+    let generation = options.generation.clone().with_seed(seed);
     let tokens: Vec<u32> = Generator::new(model, &prompt, &generation)
         .unwrap()
         .map(Result::unwrap)

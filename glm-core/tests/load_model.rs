@@ -147,10 +147,7 @@ fn other_models_are_named_and_not_tried() {
 /// The greedy continuation of a prompt: enough of the network to tell two models apart.
 fn continuation(folder: &Path) -> Vec<u32> {
     let model = glm_core::load(folder).unwrap();
-    let options = GenerationOptions {
-        max_new_tokens: Some(8),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(8);
     let prompt = [318, 584, 207, 604, 621, 624];
     Generator::new(&model, &prompt, &options)
         .unwrap()

@@ -17,10 +17,9 @@ fn model_and_prompt(name: &str, kv_cache: CachePrecision) -> (Model, Vec<u32>) {
     let model = glm_core::load(folder.join(name)).unwrap();
     let vocab_size = model.vocab_size() as u32;
     let prompt = (0..LEN).map(|i| (i * i + 7 * i) % vocab_size).collect();
-    let numerics = Numerics {
-        activations: Activations::Float32,
-        kv_cache,
-    };
+    let numerics = Numerics::default()
+        .with_activations(Activations::Float32)
+        .with_kv_cache(kv_cache);
     (model.with_numerics(numerics), prompt)
 }
 

@@ -46,10 +46,7 @@ fn expected(name: &str) -> Expected {
 }
 
 fn greedy(max_new_tokens: usize) -> GenerationOptions {
-    GenerationOptions {
-        max_new_tokens: Some(max_new_tokens),
-        ..GenerationOptions::greedy()
-    }
+    GenerationOptions::greedy().with_max_new_tokens(max_new_tokens)
 }
 
 /// The official answers, from a beginning of any length; of other texts only what they share with the prompt counts.
@@ -63,10 +60,8 @@ fn official_answers_come_from_any_beginning() {
                 continue;
             };
             let answer = &case.output_ids[0][prompt.len()..];
-            let options = GenerationOptions {
-                repetition_penalty: case.kwargs.repetition_penalty.unwrap_or(1.0),
-                ..greedy(answer.len())
-            };
+            let options = greedy(answer.len())
+                .with_repetition_penalty(case.kwargs.repetition_penalty.unwrap_or(1.0));
             for len in (1..prompt.len() + 3).step_by(3.max(prompt.len() / 16)) {
                 let shared = len.min(prompt.len());
                 let other = [&prompt[..shared], &[7, 8, 9]].concat();
@@ -98,10 +93,7 @@ fn guesses_ahead_and_cancelling_leave_what_was_read() {
         .unwrap()
         .collect();
     let plain = plain.unwrap();
-    let options = GenerationOptions {
-        prompt_lookup_num_tokens: 5,
-        ..greedy(20)
-    };
+    let options = greedy(20).with_prompt_lookup_num_tokens(5);
     for taken in 0..20 {
         let cancel = CancelToken::new();
         let mut generator = Generator::new(&model, &prompt, &options)
@@ -182,10 +174,8 @@ fn without_a_budget_nothing_is_kept() {
         let cache = PrefixCache::new(budget);
         cache.insert(&prefix);
         assert!(cache.find_longer(&model, &[1, 2, 3, 4], 0).is_none());
-        let expected = PrefixCacheStatistics {
-            misses: 1,
-            ..PrefixCacheStatistics::default()
-        };
+        let mut expected = PrefixCacheStatistics::default();
+        expected.misses = 1;
         assert_eq!(cache.statistics(), expected);
     }
 }
@@ -196,10 +186,7 @@ fn conversations_share_what_one_of_them_has_read() {
     let file = golden.join("ggml/chatglm2-tiny.q4_0.bin");
     let model = glm_core::load(&file).unwrap();
     let tokenizer = glm_core::load_tokenizer(&file).unwrap();
-    let options = ChatOptions {
-        generation: greedy(8),
-        response: None,
-    };
+    let options = ChatOptions::default().with_generation(greedy(8));
     let document = &"a long text ".repeat(12);
     let shortest_hit = document.len() / 4;
     let cache = Arc::new(PrefixCache::new(1 << 20));
@@ -334,10 +321,7 @@ fn check(model: &Model, sop: Option<TokenId>, budget: usize, steps: &[Step]) {
                         assert_eq!(prefix.tokens(), &prompt[..len]);
                         hits += 1;
                         saved += len - known;
-                        let options = GenerationOptions {
-                            logprobs: Some(0),
-                            ..greedy(3)
-                        };
+                        let options = greedy(3).with_logprobs(0);
                         let answer = |mut generator: Generator<'_>| {
                             let ended = generator.by_ref().try_for_each(|token| token.map(drop));
                             ended.unwrap();
@@ -349,8 +333,9 @@ fn check(model: &Model, sop: Option<TokenId>, budget: usize, steps: &[Step]) {
                         let reusing = reusing.with_prefix(prefix);
                         assert_eq!(reusing.cached_tokens(), len);
                         // To the bit, as the log-probabilities show.
-                        let found = answer(reusing);
-                        assert_eq!(Generated { seed, ..found }, answer(generator));
+                        let mut found = answer(reusing);
+                        found.seed = seed;
+                        assert_eq!(found, answer(generator));
                     }
                     other => panic!("found or not found: {other:?}"),
                 }
@@ -375,7 +360,7 @@ proptest! {
     #[test]
     fn a_cache_is_a_list_of_texts(budget in 0..40_usize, steps in steps(true)) {
         for kv_cache in [CachePrecision::F32, CachePrecision::F16, CachePrecision::Int16, CachePrecision::Int8] {
-            let numerics = Numerics { kv_cache, ..Numerics::default() };
+            let numerics = Numerics::default().with_kv_cache(kv_cache);
             check(&golden("chatglm2-tiny-int4").with_numerics(numerics), None, budget, &steps);
         }
     }

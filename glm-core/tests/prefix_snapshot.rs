@@ -20,17 +20,11 @@ fn golden(name: &str) -> Model {
 }
 
 fn kept(kv_cache: CachePrecision) -> Numerics {
-    Numerics {
-        kv_cache,
-        ..Numerics::default()
-    }
+    Numerics::default().with_kv_cache(kv_cache)
 }
 
 fn answer(model: &Model, prompt: &[TokenId], prefix: Option<Prefix>) -> (usize, Vec<TokenId>) {
-    let options = GenerationOptions {
-        max_new_tokens: Some(12),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(12);
     let mut generator = Generator::new(model, prompt, &options).unwrap();
     if let Some(prefix) = prefix {
         generator = generator.with_prefix(prefix);
@@ -127,10 +121,7 @@ fn another_model_or_another_way_to_compute_is_refused() {
         let other = model.clone().with_numerics(kept(kv_cache));
         assert_eq!(refused(&other, &path), SnapshotField::Precision);
     }
-    let float = Numerics {
-        activations: Activations::Float32,
-        ..Numerics::default()
-    };
+    let float = Numerics::default().with_activations(Activations::Float32);
     let int8 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chatglm2-tiny");
     let int8 = LoadOptions::default()
         .precision(Precision::INT8)

@@ -56,10 +56,7 @@ fn logits(model: &Model) -> Vec<f32> {
 }
 
 fn continuation(model: &Model) -> Vec<u32> {
-    let options = GenerationOptions {
-        max_new_tokens: Some(6),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy().with_max_new_tokens(6);
     Generator::new(model, &[318, 584, 207, 604, 621, 624], &options)
         .unwrap()
         .collect::<Result<_, _>>()

@@ -126,11 +126,9 @@ struct Run {
 
 /// Greedy text behind `prompt`; the time is that of the tokens after the first.
 fn timed(model: &Model, prompt: &[TokenId], new: usize, guess: usize) -> Result<Run, Error> {
-    let options = GenerationOptions {
-        max_new_tokens: Some(new),
-        prompt_lookup_num_tokens: guess,
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy()
+        .with_max_new_tokens(new)
+        .with_prompt_lookup_num_tokens(guess);
     let mut generator = Generator::new(model, prompt, &options)?;
     let mut tokens: Vec<TokenId> = generator.next().transpose()?.into_iter().collect();
     let start = Instant::now();

@@ -52,13 +52,11 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     let (layers, head) = source.precisions(arguments.precision, arguments.head);
     let model = source.open(layers, head)?;
     let prompt = random_prompt(arguments.context, model.config())?;
-    let options = GenerationOptions {
+    let options = GenerationOptions::greedy()
         // The first one belongs to the prompt.
-        max_new_tokens: Some(arguments.r#gen.max(1) + 1),
-        max_length: model.max_sequence_length(),
-        eos_token_ids: Some(Vec::new()),
-        ..GenerationOptions::greedy()
-    };
+        .with_max_new_tokens(arguments.r#gen.max(1) + 1)
+        .with_max_length(model.max_sequence_length())
+        .with_eos_token_ids(Vec::new());
     let start = || -> Result<_, Error> {
         let mut writing = Generator::new(&model, &prompt, &options)?;
         writing.next().transpose()?;

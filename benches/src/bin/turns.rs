@@ -49,12 +49,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     let head = arguments.precision.default_head();
     let model = arguments.model.open(arguments.precision, head)?;
-    let options = GenerationOptions {
-        max_new_tokens: Some(arguments.answer.max(1)),
-        max_length: model.max_sequence_length(),
-        eos_token_ids: Some(Vec::new()),
-        ..GenerationOptions::greedy()
-    };
+    let options = GenerationOptions::greedy()
+        .with_max_new_tokens(arguments.answer.max(1))
+        .with_max_length(model.max_sequence_length())
+        .with_eos_token_ids(Vec::new());
     println!("turn  prompt  cached  first token, ms: remembering  reading all  ratio  copy, ms");
     let (mut text, mut known) = (Vec::new(), None);
     for turn in 1..=arguments.turns {

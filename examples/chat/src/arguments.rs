@@ -279,16 +279,15 @@ impl Arguments {
                 _ => Decoding::Samples(count),
             });
         };
-        let beams = BeamSearchOptions {
-            num_beams: num_beams.get(),
-            length_penalty: self.beams.length_penalty,
-            early_stopping: match self.beams.early_stopping {
+        let beams = BeamSearchOptions::default()
+            .with_num_beams(num_beams.get())
+            .with_length_penalty(self.beams.length_penalty)
+            .with_early_stopping(match self.beams.early_stopping {
                 Stopping::AtOnce => EarlyStopping::AtOnce,
                 Stopping::Heuristic => EarlyStopping::Heuristic,
                 Stopping::Never => EarlyStopping::Never,
-            },
-            num_return_sequences: count,
-        };
+            })
+            .with_num_return_sequences(count);
         beams.validate()?;
         Ok(Decoding::Beams(beams))
     }
@@ -296,29 +295,27 @@ impl Arguments {
     /// The options of every answer; what was not given is as in `defaults`.
     pub(crate) fn chat_options(&self, defaults: ChatOptions) -> Result<ChatOptions> {
         let official = defaults.generation;
-        let generation = GenerationOptions {
-            max_length: self.length.max_length.unwrap_or(official.max_length),
-            max_new_tokens: self.length.max_new_tokens,
-            do_sample: !self.sampling.greedy,
-            temperature: self.sampling.temperature.unwrap_or(official.temperature),
-            top_p: self.sampling.top_p.unwrap_or(official.top_p),
-            top_k: self.sampling.top_k,
-            min_new_tokens: self.length.min_new_tokens,
-            repetition_penalty: self.sampling.repetition_penalty,
-            presence_penalty: self.sampling.presence_penalty,
-            frequency_penalty: self.sampling.frequency_penalty,
-            no_repeat_ngram_size: self.sampling.no_repeat_ngram_size,
-            seed: self.sampling.seed,
-            prompt_lookup_num_tokens: self.sampling.prompt_lookup,
-            stop: self.length.stop.clone(),
-            ..official
-        };
+        let generation = official
+            .clone()
+            .with_max_length(self.length.max_length.unwrap_or(official.max_length))
+            .with_max_new_tokens(self.length.max_new_tokens)
+            .with_do_sample(!self.sampling.greedy)
+            .with_temperature(self.sampling.temperature.unwrap_or(official.temperature))
+            .with_top_p(self.sampling.top_p.unwrap_or(official.top_p))
+            .with_top_k(self.sampling.top_k)
+            .with_min_new_tokens(self.length.min_new_tokens)
+            .with_repetition_penalty(self.sampling.repetition_penalty)
+            .with_presence_penalty(self.sampling.presence_penalty)
+            .with_frequency_penalty(self.sampling.frequency_penalty)
+            .with_no_repeat_ngram_size(self.sampling.no_repeat_ngram_size)
+            .with_seed(self.sampling.seed)
+            .with_prompt_lookup_num_tokens(self.sampling.prompt_lookup)
+            .with_stop(self.length.stop.clone());
         generation.validate()?;
         let raw = self.conversation.raw.then_some(ResponseRules::Raw);
-        Ok(ChatOptions {
-            generation,
-            response: raw.or(defaults.response),
-        })
+        Ok(ChatOptions::default()
+            .with_generation(generation)
+            .with_response(raw.or(defaults.response)))
     }
 }
 
@@ -327,15 +324,12 @@ impl ModelArguments {
         if self.exact {
             return Numerics::EXACT;
         }
-        Numerics {
-            kv_cache: match self.kv_cache {
-                KvCache::F32 => CachePrecision::F32,
-                KvCache::F16 => CachePrecision::F16,
-                KvCache::Int16 => CachePrecision::Int16,
-                KvCache::Int8 => CachePrecision::Int8,
-            },
-            ..Numerics::default()
-        }
+        Numerics::default().with_kv_cache(match self.kv_cache {
+            KvCache::F32 => CachePrecision::F32,
+            KvCache::F16 => CachePrecision::F16,
+            KvCache::Int16 => CachePrecision::Int16,
+            KvCache::Int8 => CachePrecision::Int8,
+        })
     }
 
     pub(crate) fn is_demonstration(&self) -> bool {

@@ -1,6 +1,6 @@
 //! `--prompt-cache`: what was read in one run is known in the next.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use glm_core::{Error as ModelError, SnapshotField, chat::Conversation, prefix_cache::Prefix};
 
@@ -43,7 +43,14 @@ fn check_folder(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     match folder.map_or(Ok(()), |folder| folder.read_dir().map(drop)) {
         Ok(()) => Ok(()),
-        Err(error) => Err(ModelError::io(path, error).into()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let path = path.into();
+            Err(ModelError::PermissionDenied { path }.into())
+        }
+        Err(source) => {
+            let path = path.into();
+            Err(ModelError::Io { path, source }.into())
+        }
     }
 }
 

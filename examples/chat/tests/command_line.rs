@@ -312,12 +312,11 @@ fn the_best_answers_of_a_beam_search_are_printed_when_they_are_ready() {
     let (tokenizer, model) = mini_model::load().unwrap();
     let mut options = ChatOptions::default();
     options.generation.max_new_tokens = Some(12);
-    let beams = BeamSearchOptions {
-        num_beams: 3,
-        length_penalty: -0.5,
-        early_stopping: EarlyStopping::AtOnce,
-        num_return_sequences: 2,
-    };
+    let beams = BeamSearchOptions::default()
+        .with_num_beams(3)
+        .with_length_penalty(-0.5)
+        .with_early_stopping(EarlyStopping::AtOnce)
+        .with_num_return_sequences(2);
     let never = CancelToken::new();
     let replies = model
         .chat_beams(&tokenizer, "你好", &[], &options, &beams, &never)

@@ -33,10 +33,7 @@ fn chat(arguments: &[&str], input: &[u8]) -> Output {
 /// What the library answers to the same questions, a line each; `None` forgets the conversation.
 fn expected(questions: &[Option<&str>], response: ResponseRules) -> String {
     let (tokenizer, model) = mini_model::load().unwrap();
-    let mut options = ChatOptions {
-        response: Some(response),
-        ..ChatOptions::default()
-    };
+    let mut options = ChatOptions::default().with_response(response);
     options.generation.do_sample = false;
     options.generation.max_new_tokens = Some(12);
     let mut history: Vec<Turn> = Vec::new();

@@ -152,10 +152,7 @@ impl Arguments {
     /// The options of every completion, checked.
     pub(crate) fn options(&self) -> Result<CodeOptions> {
         let given = &self.completion;
-        let mut options = CodeOptions {
-            until: given.until.into(),
-            ..CodeOptions::default()
-        };
+        let mut options = CodeOptions::default().with_until(given.until.into());
         let generation = &mut options.generation;
         generation.do_sample = true;
         generation.max_new_tokens = Some(given.max_new_tokens);

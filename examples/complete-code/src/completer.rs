@@ -73,6 +73,7 @@ impl From<&CodeCompletion> for Outcome {
                 FinishReason::CodeComplete => "code_complete",
                 FinishReason::Length => "length",
                 FinishReason::Cancelled => "cancelled",
+                _ => "other",
             },
             prompt_tokens: completion.prompt_tokens,
             cached_tokens: completion.cached_tokens,

@@ -60,11 +60,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         let input = BufReader::new(io::stdin());
         return stdio::run(&completer, &options, language, input, io::stdout());
     };
-    let cursor = Cursor {
-        before: &before,
-        after: &after,
-        language,
-    };
+    let cursor = Cursor::new(&before)
+        .with_after(&after)
+        .with_language(language);
     let completer = Completer::new(model, tokenizer, 0);
     let completion = match arguments.json {
         true => print_json(&completer, &cursor, &options)?,

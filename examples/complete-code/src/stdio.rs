@@ -154,11 +154,9 @@ impl<W: Write> Shared<W> {
         request: &Request,
         cancel: CancelToken,
     ) -> Result<CodeCompletion> {
-        let cursor = Cursor {
-            before: &request.prefix,
-            after: &request.suffix,
-            language: request.language(language)?,
-        };
+        let cursor = Cursor::new(&request.prefix)
+            .with_after(&request.suffix)
+            .with_language(request.language(language)?);
         let id = &request.id;
         let give = |text: &str| self.write(&Answer::Piece { id, text });
         completer.complete(&cursor, &request.options(options), cancel, give)

@@ -69,10 +69,7 @@ fn expected(
 ) -> CodeCompletion {
     let model = glm_core::load(folder.path()).unwrap();
     let tokenizer = glm_core::load_tokenizer(folder.path()).unwrap();
-    let mut options = CodeOptions {
-        until,
-        ..CodeOptions::default()
-    };
+    let mut options = CodeOptions::default().with_until(until);
     options.generation.max_new_tokens = Some(max_new_tokens);
     let mut stream = model.stream_code(&tokenizer, cursor, &options).unwrap();
     stream.by_ref().for_each(|piece| drop(piece.unwrap()));
@@ -80,11 +77,7 @@ fn expected(
 }
 
 fn python(before: &str) -> Cursor<'_> {
-    Cursor {
-        before,
-        after: "",
-        language: Language::by_name("python"),
-    }
+    Cursor::new(before).with_language(Language::by_name("python"))
 }
 
 #[test]
@@ -145,10 +138,7 @@ fn json_tells_what_a_completion_took() {
 fn without_a_language_the_model_is_told_none() {
     let folder = folder();
     let output = complete(&folder, &["--max-new-tokens", "5", "--until", "end"], b"x");
-    let cursor = Cursor {
-        before: "x",
-        ..Cursor::default()
-    };
+    let cursor = Cursor::new("x");
     let completion = expected(&folder, &cursor, Until::End, 5);
     assert_eq!(stdout(&output), completion.text + "\n");
     assert!(

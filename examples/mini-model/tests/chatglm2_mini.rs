@@ -34,10 +34,7 @@ fn the_special_tokens_lie_behind_the_pieces_and_fit_the_vocabulary() {
 fn rounds_are_answered() {
     let tokenizer = GlmTokenizer::from_dir(folder()).unwrap();
     let model = glm_core::load(folder()).unwrap();
-    let options = ChatOptions {
-        generation: GenerationOptions::greedy(),
-        ..ChatOptions::default()
-    };
+    let options = ChatOptions::default().with_generation(GenerationOptions::greedy());
     for rounds in [
         [
             ("我的名字是小云", "你好，小云！很高兴认识你。"),

@@ -51,7 +51,10 @@ pub(crate) fn read_json(dir: &Path) -> Result<Map<String, Value>> {
         reason,
     };
     // Tells a missing folder from a folder without expectations.
-    std::fs::read_dir(dir).map_err(|error| glm_core::Error::io(dir, error))?;
+    std::fs::read_dir(dir).map_err(|source| {
+        let path = dir.into();
+        glm_core::Error::Io { path, source }
+    })?;
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -174,11 +174,9 @@ impl Arguments {
     }
 
     fn options(&self, prompt: usize) -> GenerationOptions {
-        GenerationOptions {
-            max_length: self.limit(prompt).max(1),
-            repetition_penalty: self.repetition_penalty,
-            ..GenerationOptions::greedy()
-        }
+        GenerationOptions::greedy()
+            .with_max_length(self.limit(prompt).max(1))
+            .with_repetition_penalty(self.repetition_penalty)
     }
 }
 

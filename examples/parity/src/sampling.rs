@@ -122,10 +122,7 @@ fn check_case(
             case.max_prob
         ));
     }
-    let greedy = GenerationOptions {
-        do_sample: false,
-        ..options.clone()
-    };
+    let greedy = options.clone().with_do_sample(false);
     let chosen = Sampler::new(&greedy)?
         .sample(&mut logits.values.clone(), prompt)?
         .token;
@@ -150,13 +147,11 @@ fn check_case(
 
 /// The options of a parameter set; what it leaves out is neutral, but for `top_k`, whose default in transformers is 50.
 fn options(params: &Map<String, Value>) -> std::result::Result<GenerationOptions, String> {
-    let mut options = GenerationOptions {
-        temperature: 1.0,
-        top_p: 1.0,
+    let mut options = GenerationOptions::greedy()
+        .with_temperature(1.0)
+        .with_top_p(1.0)
         // Nothing is drawn here; a fixed seed needs no random numbers of the system.
-        seed: Some(0),
-        ..GenerationOptions::greedy()
-    };
+        .with_seed(0);
     for (name, value) in params {
         let refuse = || format!("parameter `{name}` = {value} is not supported");
         let number = || value.as_f64().ok_or_else(refuse);

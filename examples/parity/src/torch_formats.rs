@@ -118,7 +118,10 @@ fn prefix_of(files: &CheckpointFiles, all: &[&str]) -> Option<String> {
 }
 
 fn bin_files(dir: &Path) -> Result<Vec<String>> {
-    let unreadable = |error: std::io::Error| Error::Model(glm_core::Error::io(dir, error));
+    let unreadable = |source: std::io::Error| {
+        let path = dir.into();
+        Error::Model(glm_core::Error::Io { path, source })
+    };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let name = entry.map_err(unreadable)?.file_name();

@@ -54,13 +54,8 @@ pub struct Quality {
 /// # Errors
 /// As [`log_probs`] and [`Model::chat_with`].
 pub fn measure(model: &Model, tokenizer: &GlmTokenizer, questions: &[Question]) -> Result<Quality> {
-    let options = ChatOptions {
-        generation: GenerationOptions {
-            max_new_tokens: Some(128),
-            ..GenerationOptions::greedy()
-        },
-        ..ChatOptions::default()
-    };
+    let options = ChatOptions::default()
+        .with_generation(GenerationOptions::greedy().with_max_new_tokens(128));
     let (mut sum, mut tokens, mut right) = (0.0, 0, 0);
     for question in questions {
         let (prompt, answer) = question.ids(tokenizer);

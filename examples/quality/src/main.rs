@@ -66,10 +66,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         let precision: Precision = name.parse()?;
         for (label, quantizer) in [("nearest", Quantizer::RoundToNearest), ("GPTQ", gptq)] {
             let model = quantized(&model, precision, Precision::Stored, quantizer)?;
-            let exact = model.clone().with_numerics(Numerics {
-                kv_cache: CachePrecision::Int16,
-                ..Numerics::EXACT
-            });
+            let exact = model
+                .clone()
+                .with_numerics(Numerics::EXACT.with_kv_cache(CachePrecision::Int16));
             table.line([name, "f16", label, "f32", "int16"], &exact)?;
             table.line([name, "f16", label, "int8", "int16"], &model)?;
         }
@@ -82,10 +81,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn with_cache(model: &Model, kv_cache: CachePrecision) -> Model {
-    let numerics = Numerics {
-        kv_cache,
-        ..model.numerics()
-    };
+    let numerics = model.numerics().with_kv_cache(kv_cache);
     model.clone().with_numerics(numerics)
 }
 

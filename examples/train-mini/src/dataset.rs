@@ -113,7 +113,7 @@ impl Row {
         let mut ids = tokenizer.with_special_tokens(tokenizer.encode(&prompt));
         let first_label = match style {
             PromptStyle::ChatGlm => ids.len() - 1,
-            PromptStyle::ChatGlm2 => ids.len(),
+            _ => ids.len(),
         };
         ids.extend(tokenizer.encode(&pair.response));
         ids.push(tokenizer.special_tokens().eos);

@@ -17,13 +17,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<()> {
     let folder = args.folders.model();
     let tokenizer = GlmTokenizer::from_dir(&folder)?;
     let model = glm_core::load(&folder)?;
-    let options = ChatOptions {
-        generation: GenerationOptions {
-            max_new_tokens: Some(128),
-            ..GenerationOptions::greedy()
-        },
-        ..ChatOptions::default()
-    };
+    let options = ChatOptions::default()
+        .with_generation(GenerationOptions::greedy().with_max_new_tokens(128));
 
     let mut counts: BTreeMap<String, Count> = BTreeMap::new();
     for pair in &pairs {

@@ -7,7 +7,7 @@ use glm_tokenizer::GlmTokenizer;
 use crate::{
     chat::{ChatOptions, Reply, StreamedReply, Turn},
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, row_seed},
+    generate::{CancelToken, FinishReason, LogitsProcessor, row_seed},
     model::Model,
     prefix_cache::{Prefix, PrefixCache},
 };
@@ -240,10 +240,17 @@ pub struct StreamedTurn<'conversation> {
 }
 
 impl StreamedTurn<'_> {
-    /// Lets `cancel` end the answer.
+    /// Lets `cancel` end the answer: before its next token, and in the middle of the prompt.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.reply.text.generator.set_cancel(cancel);
+        self
+    }
+
+    /// Adds a rule about the next token of this answer behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.reply.text.generator.add_processor(processor);
         self
     }
 

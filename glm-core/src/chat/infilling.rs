@@ -1,18 +1,24 @@
 //! Blanks in a text, filled one after the other.
 
+use std::sync::Arc;
+
 use glm_tokenizer::GlmTokenizer;
 
 use super::{process_response::is_python_space, reply::ChatOptions, reply_stream::ReplyStream};
 use crate::{
     config::ModelConfig,
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, GenerationOptions, TextGenerator, row_seed},
+    generate::{
+        CancelToken, FinishReason, GenerationOptions, LogitsProcessor, TextGenerator, row_seed,
+    },
     model::Model,
     prefix_lm::TokenId,
 };
 
 /// A text whose blanks were filled.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Infilled {
     /// The text with the pieces in place of the blanks. A blank that was not reached, because the filling was cancelled,
     /// still has its name.
@@ -25,6 +31,8 @@ pub struct Infilled {
 
 /// What was put in place of a blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Piece {
     /// Which blank of the text, from 0.
     pub blank: usize,
@@ -54,9 +62,7 @@ impl Model {
         text: &str,
         options: &ChatOptions,
     ) -> Result<Infilled> {
-        let mut stream = self.stream_infill(tokenizer, text, options)?;
-        stream.by_ref().try_for_each(|piece| piece.map(drop))?;
-        Ok(stream.into_infilled())
+        self.stream_infill(tokenizer, text, options)?.run()
     }
 
     /// [`Model::infill`] piece by piece: an iterator over the number of a blank and the next text in it.
@@ -123,7 +129,7 @@ pub struct StreamedInfilling<'model> {
 }
 
 impl StreamedInfilling<'_> {
-    /// Lets `cancel` end the filling.
+    /// Lets `cancel` end the filling: before its next token, and in the middle of a prompt.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         let current = self.current.take();
@@ -131,6 +137,26 @@ impl StreamedInfilling<'_> {
             current.map(|(place, generator)| (place, generator.with_cancel(cancel.clone())));
         self.cancel = cancel;
         self
+    }
+
+    /// Adds a rule about the next token in every blank behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        let generation = self.options.generation;
+        self.options.generation = generation.with_processor(Arc::clone(&processor));
+        let current = self.current.take();
+        self.current =
+            current.map(|(place, generator)| (place, generator.with_processor(processor)));
+        self
+    }
+
+    /// Fills all blanks.
+    ///
+    /// # Errors
+    /// Those of the iterator: as [`Model::stream_infill`], and what keeps the model from going on.
+    pub fn run(mut self) -> Result<Infilled> {
+        self.by_ref().try_for_each(|piece| piece.map(drop))?;
+        Ok(self.into_infilled())
     }
 
     /// The text with its blanks filled as far as the iterator was run.

@@ -11,6 +11,12 @@ pub(super) const TRAINING_TIME_TEXT: &str = "2023年";
 
 /// Which clean-up an answer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
 pub enum ResponseRules {
     /// ChatGLM-6B: surrounding white space goes, `[[训练时间]]` becomes `2023年`, and `, ! : ; ?` beside a
     /// character of the block U+4E00 to U+9FFF become full-width.

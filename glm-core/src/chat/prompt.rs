@@ -43,6 +43,12 @@ impl<'de> Deserialize<'de> for Turn {
 
 /// Which model's template to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+#[non_exhaustive]
 pub enum PromptStyle {
     /// ChatGLM-6B: rounds from 0, single newlines, and a first question without any template
     /// (`chat` in its `modeling_chatglm.py`).

@@ -1,15 +1,18 @@
 //! One question in, one answer out, with the history that both belong to.
 
+use std::sync::Arc;
+
 use glm_tokenizer::GlmTokenizer;
 
 use crate::{
     chat::{PromptStyle, ReplyStream, ResponseRules, Turn},
     config::ModelConfig,
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, GenerationOptions, TextGenerator},
+    generate::{CancelToken, FinishReason, GenerationOptions, LogitsProcessor, TextGenerator},
     model::Model,
     prefix_cache::Prefix,
     prefix_lm::TokenId,
+    setters::setters,
 };
 
 /// Tokens kept free for the answer when a long history is cut, if `max_length` allows.
@@ -17,6 +20,12 @@ const ROOM_FOR_REPLY: usize = 256;
 
 /// How to chat. The default is that of ChatGLM-6B; [`Model::chat_options`] gives that of any model.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[non_exhaustive]
 pub struct ChatOptions {
     /// Length, sampling and stop strings. `max_length` is held to the model's `max_sequence_length`.
     pub generation: GenerationOptions,
@@ -25,8 +34,21 @@ pub struct ChatOptions {
     pub response: Option<ResponseRules>,
 }
 
+setters!(ChatOptions {
+    with_generation: generation = GenerationOptions,
+    with_response: response = impl Into<Option<ResponseRules>>,
+});
+
+impl From<GenerationOptions> for ChatOptions {
+    fn from(generation: GenerationOptions) -> Self {
+        Self::default().with_generation(generation)
+    }
+}
+
 /// An answer, and what became of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Reply {
     /// The answer.
     pub response: String,
@@ -61,10 +83,7 @@ impl Model {
                 ..GenerationOptions::default()
             },
         };
-        ChatOptions {
-            generation,
-            response: None,
-        }
+        generation.into()
     }
 
     /// Answers `query`, with the official defaults and the history of the conversation so far.
@@ -77,7 +96,8 @@ impl Model {
         self.chat_with(tokenizer, query, history, &self.chat_options())
     }
 
-    /// [`Model::chat`] with options.
+    /// [`Model::chat`] with options. To end it early, or with a rule of its own, run its stream:
+    /// `model.stream_chat(…)?.with_cancel(cancel).run()`.
     ///
     /// # Errors
     /// As [`Model::stream_chat`].
@@ -222,10 +242,17 @@ pub struct StreamedReply<'model> {
 }
 
 impl StreamedReply<'_> {
-    /// Lets `cancel` end the answer.
+    /// Lets `cancel` end the answer: before its next token, and in the middle of the prompt.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.text = self.text.with_cancel(cancel);
+        self
+    }
+
+    /// Adds a rule about the next token of this answer behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.text = self.text.with_processor(processor);
         self
     }
 

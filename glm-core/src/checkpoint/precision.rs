@@ -32,6 +32,7 @@ pub const DEFAULT_HEAD: Precision = Precision::INT8;
 /// | `int4-row`, `int4-g128`, `int4-g32` | INT4 codes, likewise |
 /// | `int8`, `int4` | [`DEFAULT_INT8_GROUP`], [`DEFAULT_INT4_GROUP`]; of a checkpoint of such codes, its own |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// As in the checkpoint: f32, f16, bf16, or codes.
     #[default]

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// How far loading is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoadProgress {
     /// What is being done.
     pub stage: LoadStage,

@@ -8,6 +8,12 @@ use crate::generate::TextRules;
 
 /// How far a completion goes. The model's own end and the limits of length hold as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
 pub enum Until {
     /// To the end of the line: the first one with something in it.
     Line,

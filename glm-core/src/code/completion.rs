@@ -1,14 +1,17 @@
 //! A completion from the cursor to its end.
 
+use std::sync::Arc;
+
 use glm_tokenizer::{GlmTokenizer, TokenId};
 
 use super::{CodeEnd, Language, Until, prompt::fitting_prompt};
 use crate::{
     config::ModelConfig,
     error::{Error, Result},
-    generate::{CancelToken, FinishReason, GenerationOptions, TextGenerator},
+    generate::{CancelToken, FinishReason, GenerationOptions, LogitsProcessor, TextGenerator},
     model::Model,
     prefix_cache::Prefix,
+    setters::setters,
 };
 
 /// Tokens of a completion that has no limit of its own, which long code leaves free.
@@ -16,6 +19,7 @@ const ROOM_FOR_COMPLETION: usize = 256;
 
 /// A place in code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cursor<'a> {
     /// The code before the cursor: all that the model sees.
     pub before: &'a str,
@@ -25,14 +29,41 @@ pub struct Cursor<'a> {
     pub language: Option<&'static Language>,
 }
 
+impl<'a> Cursor<'a> {
+    /// Behind this code, with nothing after it, in no language.
+    #[must_use]
+    pub fn new(before: &'a str) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+}
+
+setters!(Cursor<'a> {
+    with_after: after = &'a str,
+    with_language: language = impl Into<Option<&'static Language>>,
+});
+
 /// How to complete code.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[non_exhaustive]
 pub struct CodeOptions {
     /// Length, sampling and stop strings. `max_length` is held to the model's `max_sequence_length`.
     pub generation: GenerationOptions,
     /// How far the completion goes.
     pub until: Until,
 }
+
+setters!(CodeOptions {
+    with_generation: generation = GenerationOptions,
+    with_until: until = Until,
+});
 
 /// Greedy, as the official example (`top_k=1`), 128 tokens, to the end of the block. With `do_sample` the official
 /// `demo/run_demo.py`: temperature 0.2, `top_p` 0.95, no `top_k`.
@@ -54,6 +85,8 @@ impl Default for CodeOptions {
 
 /// Code that was written at a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct CodeCompletion {
     /// The code.
     pub text: String,
@@ -84,11 +117,7 @@ impl Model {
     ///
     /// let model = glm_core::load("codegeex2-6b")?;
     /// let tokenizer = glm_core::load_tokenizer("codegeex2-6b")?;
-    /// let cursor = Cursor {
-    ///     before: "# write a bubble sort function\n",
-    ///     after: "",
-    ///     language: Language::by_name("python"),
-    /// };
+    /// let cursor = Cursor::new("# write a bubble sort function\n").with_language(Language::by_name("python"));
     /// for piece in model.stream_code(&tokenizer, &cursor, &CodeOptions::default())? {
     ///     print!("{}", piece?);
     /// }
@@ -135,10 +164,17 @@ pub struct StreamedCode<'model> {
 }
 
 impl StreamedCode<'_> {
-    /// Lets `cancel` end the completion.
+    /// Lets `cancel` end the completion: before its next token, and in the middle of the prompt.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.text = self.text.with_cancel(cancel);
+        self
+    }
+
+    /// Adds a rule about the next token of this completion behind those of the options.
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.text = self.text.with_processor(processor);
         self
     }
 
@@ -154,6 +190,15 @@ impl StreamedCode<'_> {
     #[must_use]
     pub fn prompt(&self) -> &[TokenId] {
         self.text.generator.prompt()
+    }
+
+    /// Writes the completion to its end.
+    ///
+    /// # Errors
+    /// Those of the iterator: what keeps the model from going on, or a rule from being applied.
+    pub fn run(mut self) -> Result<CodeCompletion> {
+        self.by_ref().try_for_each(|piece| piece.map(drop))?;
+        Ok(self.into_completion().0)
     }
 
     /// The completion so far, with text that is still held back, and what the model has read, for the next one: see

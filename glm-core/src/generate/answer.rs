@@ -30,6 +30,8 @@ pub(super) struct Answer {
 
 /// An answer that was written.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Generated {
     /// The generated tokens, without the one that ended the answer.
     pub tokens: Vec<TokenId>,

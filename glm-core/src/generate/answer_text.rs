@@ -1,11 +1,13 @@
 //! Tokens of an answer to its text: decoded, cut at a stop string, cleaned up or cut by other rules, and final as soon as
 //! it is given out.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use glm_tokenizer::{DecodeOptions, GlmTokenizer, StreamDecoder};
 
-use super::{CancelToken, FinishReason, GenerationOptions, Generator, StopStrings};
+use super::{
+    CancelToken, FinishReason, GenerationOptions, Generator, LogitsProcessor, StopStrings,
+};
 use crate::{error::Result, model::Model, prefix_cache::Prefix, prefix_lm::TokenId};
 
 /// The last thing that is done to text: it makes of the pieces what it would make of the whole.
@@ -117,6 +119,11 @@ impl<'model> TextGenerator<'model> {
 
     pub(crate) fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.generator = self.generator.with_cancel(cancel);
+        self
+    }
+
+    pub(crate) fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.generator.add_processor(processor);
         self
     }
 

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// let model = glm_core::load("chatglm-6b")?;
 /// let prompt: &[u32] = &[5, 74874, 130001, 130004]; // 你好 [gMASK] <sop>
-/// let options = GenerationOptions { seed: Some(7), ..GenerationOptions::default() };
+/// let options = GenerationOptions::default().with_seed(7);
 /// for answer in generate_batch(&model, &[prompt; 4], &options)? {
 ///     println!("{:?}: {:?}", answer.finish_reason, answer.tokens);
 /// }
@@ -39,9 +39,7 @@ pub fn generate_batch(
     prompts: &[&[TokenId]],
     options: &GenerationOptions,
 ) -> Result<Vec<Generated>> {
-    let mut batch = BatchGenerator::new(model, prompts, options)?;
-    batch.by_ref().try_for_each(|step| step.map(drop))?;
-    Ok(batch.into_generated())
+    BatchGenerator::new(model, prompts, options)?.run()
 }
 
 /// Generates the tokens after several prompts: an iterator whose items have the next token of each prompt, `None` for
@@ -103,7 +101,7 @@ impl<'model> BatchGenerator<'model> {
         })
     }
 
-    /// Lets `cancel` end all answers.
+    /// Lets `cancel` end all answers: before their next tokens, and in the middle of a prompt.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.cancel = cancel;
@@ -144,17 +142,32 @@ impl<'model> BatchGenerator<'model> {
         answers.map(Answer::into_generated).collect()
     }
 
-    /// The next token of every open row.
+    /// Writes all answers to their ends.
+    ///
+    /// # Errors
+    /// Those of the iterator: what keeps the model from going on, or a rule from being applied.
+    pub fn run(mut self) -> Result<Vec<Generated>> {
+        self.by_ref().try_for_each(|step| step.map(drop))?;
+        Ok(self.into_generated())
+    }
+
+    /// The next token of every open row; none when the prompts were cancelled.
     fn step(&mut self) -> Result<Vec<Option<TokenId>>> {
+        let mut tokens = vec![None; self.answers.len()];
         let mut logits = match &mut self.state {
-            None => self.prefill()?,
+            None => match self.prefill()? {
+                Some(logits) => logits,
+                None => {
+                    self.finish_all(FinishReason::Cancelled);
+                    return Ok(tokens);
+                }
+            },
             Some(state) => {
                 let last = |&row: &usize| self.answers[row].tokens.last().copied();
                 let last: Vec<TokenId> = self.rows.iter().filter_map(last).collect();
                 to_host(self.model.decode(state, &last)?)?
             }
         };
-        let mut tokens = vec![None; self.answers.len()];
         let logits = logits.chunks_exact_mut(self.model.vocab_size());
         for (&row, logits) in self.rows.iter().zip(logits) {
             let answer = &mut self.answers[row];
@@ -168,8 +181,9 @@ impl<'model> BatchGenerator<'model> {
         Ok(tokens)
     }
 
-    /// Reads the prompts of the open rows, each different one once: the logits behind them, row after row.
-    fn prefill(&mut self) -> Result<Vec<f32>> {
+    /// Reads the prompts of the open rows, each different one once: the logits behind them, row after row; `None` when they
+    /// were cancelled.
+    fn prefill(&mut self) -> Result<Option<Vec<f32>>> {
         let open = || self.rows.iter().map(|&row| &self.answers[row]);
         let longest = open().map(|answer| answer.prompt_len).max().unwrap_or(0);
         let new = open()
@@ -187,7 +201,9 @@ impl<'model> BatchGenerator<'model> {
         }
         let (mut logits, mut states) = (Vec::new(), Vec::new());
         for prompt in different {
-            let (next, state) = self.model.prefill(&[prompt])?;
+            let Some((next, state)) = self.model.prefill_until(&[prompt], 0, &self.cancel)? else {
+                return Ok(None);
+            };
             logits.push(to_host(next)?);
             states.push(state);
         }
@@ -195,7 +211,13 @@ impl<'model> BatchGenerator<'model> {
         state.select_rows(&places);
         self.state = Some(state);
         let logits = places.iter().map(|&place| logits[place].as_slice());
-        Ok(logits.collect::<Vec<_>>().concat())
+        Ok(Some(logits.collect::<Vec<_>>().concat()))
+    }
+
+    fn finish_all(&mut self, reason: FinishReason) {
+        for answer in &mut self.answers {
+            answer.finish(reason);
+        }
     }
 
     /// Takes the rows whose answers have ended out of the pass.
@@ -221,9 +243,7 @@ impl Iterator for BatchGenerator<'_> {
             return None;
         }
         if self.cancel.is_cancelled() {
-            for answer in &mut self.answers {
-                answer.finish(FinishReason::Cancelled);
-            }
+            self.finish_all(FinishReason::Cancelled);
         }
         self.leave_ended();
         if self.rows.is_empty() {

@@ -10,13 +10,19 @@ use super::{
     options::{GenerationOptions, require},
     sampler_for, to_host,
 };
-use crate::{error::Result, model::Model, prefix_lm::TokenId};
+use crate::{error::Result, model::Model, prefix_lm::TokenId, setters::setters};
 
 /// The sum that the beams beside the first one start with: at first all are the same, and only one may be chosen from.
 const NOT_YET: f32 = -1e9;
 
 /// What a caller may ask of a beam search beside [`GenerationOptions`].
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[non_exhaustive]
 pub struct BeamSearchOptions {
     /// Continuations that are followed side by side.
     pub num_beams: usize,
@@ -29,8 +35,21 @@ pub struct BeamSearchOptions {
     pub num_return_sequences: usize,
 }
 
+setters!(BeamSearchOptions {
+    with_num_beams: num_beams = usize,
+    with_length_penalty: length_penalty = f64,
+    with_early_stopping: early_stopping = EarlyStopping,
+    with_num_return_sequences: num_return_sequences = usize,
+});
+
 /// When a search that has `num_beams` finished answers ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
 pub enum EarlyStopping {
     /// At once: `early_stopping=True`.
     AtOnce,
@@ -83,6 +102,8 @@ impl BeamSearchOptions {
 
 /// One answer of a beam search.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Hypothesis {
     /// The generated tokens, without the one that ended the answer.
     pub tokens: Vec<TokenId>,
@@ -110,7 +131,7 @@ pub fn beam_search(
 }
 
 /// [`beam_search`] that `cancel` ends early, with the best answers so far: open ones are then
-/// [cancelled](FinishReason::Cancelled).
+/// [cancelled](FinishReason::Cancelled). Before the first token that is one empty answer to each prompt.
 ///
 /// # Errors
 /// As [`beam_search`].
@@ -142,7 +163,13 @@ pub fn beam_search_until(
         })
         .collect();
     // All beams of a prompt begin as what it left.
-    let (first, mut state) = model.prefill_with_capacity(prompts, max_len)?;
+    let Some((first, mut state)) = model.prefill_until(prompts, max_len, cancel)? else {
+        for search in &mut searches {
+            search.beams.truncate(1);
+            search.close(FinishReason::Cancelled);
+        }
+        return Ok(all_answers(searches, prompt_len));
+    };
     let rows: Vec<usize> = (0..prompts.len() * num_beams)
         .map(|row| row / num_beams)
         .collect();
@@ -178,10 +205,12 @@ pub fn beam_search_until(
             .collect();
         logits = to_host(model.decode(&mut state, &tokens)?)?;
     }
-    let answers = searches
-        .into_iter()
-        .map(|search| search.answers(prompt_len));
-    Ok(answers.collect())
+    Ok(all_answers(searches, prompt_len))
+}
+
+fn all_answers(searches: Vec<Search>, prompt_len: usize) -> Vec<Vec<Hypothesis>> {
+    let answers = searches.into_iter();
+    answers.map(|search| search.answers(prompt_len)).collect()
 }
 
 /// The search for answers to one prompt.

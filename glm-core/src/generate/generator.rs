@@ -82,7 +82,7 @@ impl<'model> Generator<'model> {
         self
     }
 
-    /// Lets `cancel` end the generation.
+    /// Lets `cancel` end the generation: before its next token, and in the middle of the prompt.
     #[must_use]
     pub fn with_cancel(mut self, cancel: CancelToken) -> Self {
         self.set_cancel(cancel);
@@ -96,8 +96,21 @@ impl<'model> Generator<'model> {
     /// Adds a rule about the next token behind those of the options.
     #[must_use]
     pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
-        self.answer.sampler.add_processor(processor);
+        self.add_processor(processor);
         self
+    }
+
+    pub(crate) fn add_processor(&mut self, processor: Arc<dyn LogitsProcessor>) {
+        self.answer.sampler.add_processor(processor);
+    }
+
+    /// Generates to the end.
+    ///
+    /// # Errors
+    /// Those of the iterator: what keeps the model from going on, or a rule from being applied.
+    pub fn run(mut self) -> Result<Generated> {
+        self.by_ref().try_for_each(|token| token.map(drop))?;
+        Ok(self.into_generated())
     }
 
     /// What ended the generation; `None` while it goes on, and after an error.
@@ -131,8 +144,8 @@ impl<'model> Generator<'model> {
         self.answer.into_generated()
     }
 
-    /// What the model has read, for the next generation: prompt and answer, but for the last token of it. After an
-    /// error, what came in [`Generator::with_prefix`]; `None` if that is nothing.
+    /// What the model has read, for the next generation: prompt and answer, but for the last token of it; less when it was
+    /// cancelled before. After an error, what came in [`Generator::with_prefix`]; `None` if that is nothing.
     #[must_use]
     pub fn into_prefix(mut self) -> Option<Prefix> {
         self.take_prefix()
@@ -184,8 +197,12 @@ impl<'model> Generator<'model> {
         let state = match &mut self.state {
             Some(state) if answer.tokens.len() > answer.prompt_len => state,
             known => {
-                let logits = read_prompt(self.model, known, answer)?;
-                answer.choose(&mut to_host(logits)?)?;
+                match read_prompt(self.model, known, answer, &self.cancel)? {
+                    Some(logits) => {
+                        answer.choose(&mut to_host(logits)?)?;
+                    }
+                    None => answer.finish(FinishReason::Cancelled),
+                }
                 return Ok(());
             }
         };
@@ -222,18 +239,19 @@ impl<'model> Generator<'model> {
     }
 }
 
-/// Reads what is not yet known of the prompt: the logits behind it, `[1, vocab_size]`.
+/// Reads what is not yet known of the prompt: the logits behind it, `[1, vocab_size]`; `None` when `cancel` was used.
 fn read_prompt(
     model: &Model,
     known: &mut Option<DecodeState>,
     answer: &Answer,
-) -> Result<Tensor<2>> {
+    cancel: &CancelToken,
+) -> Result<Option<Tensor<2>>> {
     if let Some(state) = known {
         let new = &answer.prompt()[state.len()..];
-        return model.append(state, new);
+        return model.append_until(state, new, cancel);
     }
     let capacity = answer.max_len.min(model.max_sequence_length());
-    let (logits, state) = model.prefill_with_capacity(&[answer.prompt()], capacity)?;
+    let (logits, state) = model.read_until(&[answer.prompt()], capacity, cancel)?;
     *known = Some(state);
     Ok(logits)
 }

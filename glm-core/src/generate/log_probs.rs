@@ -34,6 +34,7 @@ pub fn log_probs(model: &Model, prompt: &[TokenId], continuation: &[TokenId]) ->
 
 /// A token, and how probable the model finds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LogProb {
     /// The token id.
     pub token: TokenId,
@@ -43,6 +44,8 @@ pub struct LogProb {
 
 /// How probable a generated token was to the model, before penalties, processors and temperature had a say.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct TokenLogProbs {
     /// Of the token itself; NaN when the model gave a NaN.
     pub log_prob: f64,

@@ -8,7 +8,39 @@ use crate::{
     prefix_lm::TokenId,
 };
 
-/// Changes the scores of the next token before it is chosen; negative infinity forbids a token.
+/// A rule about the next token: changes the scores before one is chosen; negative infinity forbids a token.
+///
+/// Options take rules for all that they are used for ([`GenerationOptions::with_processor`]), and everything that writes an
+/// answer takes them for that one (`with_processor` of a [`Generator`](super::Generator), of a
+/// [`StreamedReply`](crate::chat::StreamedReply) and so on).
+///
+/// ```no_run
+/// use std::sync::Arc;
+///
+/// use glm_core::{Result, chat::ChatOptions, generate::{LogitsProcessor, Sequence}};
+///
+/// /// Answers have an even number of tokens.
+/// #[derive(Debug)]
+/// struct Even {
+///     eos: u32,
+/// }
+///
+/// impl LogitsProcessor for Even {
+///     fn process(&self, scores: &mut [f32], sequence: Sequence<'_>) -> Result<()> {
+///         if sequence.generated().len() % 2 == 1 {
+///             scores[self.eos as usize] = f32::NEG_INFINITY;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let tokenizer = glm_core::load_tokenizer("chatglm2-6b")?;
+/// let model = glm_core::load("chatglm2-6b")?;
+/// let mut options = model.chat_options();
+/// options.generation = options.generation.with_processor(Arc::new(Even { eos: model.eos_token_id() }));
+/// println!("{}", model.chat_with(&tokenizer, "你好", &[], &options)?.response);
+/// # Ok::<(), glm_core::Error>(())
+/// ```
 pub trait LogitsProcessor: fmt::Debug + Send + Sync {
     /// Changes `scores` (`[vocab_size]`): logits, or log-probabilities in a beam search.
     ///
@@ -17,8 +49,45 @@ pub trait LogitsProcessor: fmt::Debug + Send + Sync {
     fn process(&self, scores: &mut [f32], sequence: Sequence<'_>) -> Result<()>;
 }
 
+/// Rules in the order in which they are applied. Two lists are equal if they have the same rules, not only alike ones.
+#[derive(Debug, Clone, Default)]
+pub struct LogitsProcessors(Vec<Arc<dyn LogitsProcessor>>);
+
+impl LogitsProcessors {
+    /// Adds a rule behind the others.
+    pub fn push(&mut self, processor: Arc<dyn LogitsProcessor>) {
+        self.0.push(processor);
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The rules.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Arc<dyn LogitsProcessor>] {
+        &self.0
+    }
+}
+
+impl PartialEq for LogitsProcessors {
+    fn eq(&self, other: &Self) -> bool {
+        let mut pairs = self.0.iter().zip(&other.0);
+        self.0.len() == other.0.len() && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+}
+
+impl FromIterator<Arc<dyn LogitsProcessor>> for LogitsProcessors {
+    fn from_iter<I: IntoIterator<Item = Arc<dyn LogitsProcessor>>>(processors: I) -> Self {
+        Self(processors.into_iter().collect())
+    }
+}
+
 /// What stands before the next token.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Sequence<'a> {
     /// Prompt and generated tokens; in a beam search over prompts of different length, the padding before them too.
     pub tokens: &'a [TokenId],
@@ -27,6 +96,12 @@ pub struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
+    /// `tokens`, the first `prompt_len` of which were not generated: to try a rule without a model.
+    #[must_use]
+    pub fn new(tokens: &'a [TokenId], prompt_len: usize) -> Self {
+        Self { tokens, prompt_len }
+    }
+
     /// The tokens behind the prompt.
     #[must_use]
     pub fn generated(self) -> &'a [TokenId] {
@@ -61,6 +136,7 @@ pub(super) fn processors(options: &GenerationOptions) -> Vec<Arc<dyn LogitsProce
             eos_token_ids,
         }));
     }
+    processors.extend_from_slice(options.processors.as_slice());
     processors
 }
 

@@ -12,11 +12,9 @@ mod prompt_lookup;
 mod sampler;
 mod stop;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::fmt;
 
+pub use crate::cancel_token::{CancelOnDrop, CancelToken};
 pub use answer::Generated;
 pub(crate) use answer_text::{AnswerText, TextGenerator, TextRules};
 pub use batch::{BatchGenerator, generate_batch};
@@ -25,7 +23,7 @@ pub use beam_search::{
 };
 pub use generator::Generator;
 pub use log_probs::{LogProb, TokenLogProbs, log_probs};
-pub use logits_processor::{LogitsProcessor, Sequence};
+pub use logits_processor::{LogitsProcessor, LogitsProcessors, Sequence};
 pub use options::GenerationOptions;
 
 use options::INVALID_SCORE_TOKEN;
@@ -35,7 +33,13 @@ pub use stop::StopStrings;
 use crate::{error::Result, host::to_host, model::Model, prefix_lm::TokenId};
 
 /// Why generation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
+#[non_exhaustive]
 pub enum FinishReason {
     /// The model ended its reply.
     Eos,
@@ -49,26 +53,14 @@ pub enum FinishReason {
     Cancelled,
 }
 
-/// Stops a generation from another thread; clones share one switch.
-#[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
-
-impl CancelToken {
-    /// A switch that is off.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Ends the generation before its next token.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// True once [`CancelToken::cancel`] was called.
-    #[must_use]
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+/// As OpenAI's API says it: `stop` for an answer that is complete, in whichever way, `length`, and `cancelled`.
+impl fmt::Display for FinishReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Eos | Self::StopString | Self::CodeComplete => "stop",
+            Self::Length => "length",
+            Self::Cancelled => "cancelled",
+        })
     }
 }
 

@@ -4,9 +4,13 @@
 //! the defaults of transformers' `GenerationConfig`. That is why `top_k` is 50 although no official
 //! file says so, and why other ports of the model, which leave it off, give other text.
 
+use std::sync::Arc;
+
+use super::logits_processor::{LogitsProcessor, LogitsProcessors};
 use crate::{
     error::{Error, Result},
     model::Model,
+    setters::setters,
 };
 
 /// The id that takes all probability when the model gives NaN or infinite logits
@@ -15,9 +19,23 @@ pub(super) const INVALID_SCORE_TOKEN: u32 = 5;
 
 /// How tokens are chosen and when generation ends.
 ///
-/// Change the fields you care about and take the others from [`Default`] (the official `chat()`) or
-/// from [`GenerationOptions::greedy`].
+/// Begin with [`Default`] (the official `chat()`), [`GenerationOptions::greedy`] or
+/// [`Model::chat_options`], and set what you care about:
+///
+/// ```
+/// use glm_core::GenerationOptions;
+///
+/// let mut options = GenerationOptions::default().with_seed(7).with_stop(["\nUser:"]);
+/// options.max_new_tokens = Some(200); // the same as `with_max_new_tokens(200)`
+/// assert!(options.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[non_exhaustive]
 pub struct GenerationOptions {
     /// Limit on the sequence length in tokens, **prompt included**. 2048 as in the official `chat()`.
     pub max_length: usize,
@@ -48,9 +66,9 @@ pub struct GenerationOptions {
     pub no_repeat_ngram_size: usize,
     /// Words, as token ids, that are never completed. A word that is just an end token is ignored, as in transformers.
     pub bad_words_ids: Vec<Vec<u32>>,
-    /// The end is held back until prompt and answer have this many tokens.
+    /// The end is held back until prompt and answer have this many tokens; at most `max_length`.
     pub min_length: usize,
-    /// The end is held back until the answer has this many tokens.
+    /// The end is held back until the answer has this many tokens; at most `max_new_tokens`.
     pub min_new_tokens: usize,
     /// The tokens that end an answer; `None`: the one of the model.
     pub eos_token_ids: Option<Vec<u32>>,
@@ -72,7 +90,33 @@ pub struct GenerationOptions {
     /// Generation ends when the answer contains one of these strings; the string itself is not part of
     /// the answer.
     pub stop: Vec<String>,
+    /// Rules of your own about the next token, behind those of the other options. They hold wherever the options do: in
+    /// chats, searches, infilling and code as well as in plain generation.
+    /// They are no data: serde leaves them out.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub processors: LogitsProcessors,
 }
+
+setters!(GenerationOptions {
+    with_max_length: max_length = usize,
+    with_max_new_tokens: max_new_tokens = impl Into<Option<usize>>,
+    with_do_sample: do_sample = bool,
+    with_temperature: temperature = f64,
+    with_top_p: top_p = f64,
+    with_top_k: top_k = usize,
+    with_repetition_penalty: repetition_penalty = f64,
+    with_presence_penalty: presence_penalty = f64,
+    with_frequency_penalty: frequency_penalty = f64,
+    with_no_repeat_ngram_size: no_repeat_ngram_size = usize,
+    with_bad_words_ids: bad_words_ids = impl Into<Vec<Vec<u32>>>,
+    with_min_length: min_length = usize,
+    with_min_new_tokens: min_new_tokens = usize,
+    with_eos_token_ids: eos_token_ids = impl Into<Option<Vec<u32>>>,
+    with_invalid_score_token: invalid_score_token = impl Into<Option<u32>>,
+    with_seed: seed = impl Into<Option<u64>>,
+    with_prompt_lookup_num_tokens: prompt_lookup_num_tokens = usize,
+    with_logprobs: logprobs = impl Into<Option<usize>>,
+});
 
 impl Default for GenerationOptions {
     fn default() -> Self {
@@ -96,6 +140,7 @@ impl Default for GenerationOptions {
             prompt_lookup_num_tokens: 0,
             logprobs: None,
             stop: Vec::new(),
+            processors: LogitsProcessors::default(),
         }
     }
 }
@@ -109,6 +154,20 @@ impl GenerationOptions {
             do_sample: false,
             ..Self::default()
         }
+    }
+
+    /// Sets [`stop`](Self::stop).
+    #[must_use]
+    pub fn with_stop(mut self, stop: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.stop = stop.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a rule to [`processors`](Self::processors).
+    #[must_use]
+    pub fn with_processor(mut self, processor: Arc<dyn LogitsProcessor>) -> Self {
+        self.processors.push(processor);
+        self
     }
 
     /// Whether no randomness is involved: `do_sample` is off or the temperature is 0.
@@ -158,6 +217,30 @@ impl GenerationOptions {
         require(*max_length > 0, "max_length", "at least 1", max_length)?;
         if let Some(tokens) = max_new_tokens {
             require(*tokens > 0, "max_new_tokens", "at least 1", tokens)?;
+        }
+        let lengths = [
+            (
+                "min_length",
+                self.min_length,
+                "max_length",
+                Some(*max_length),
+            ),
+            (
+                "min_new_tokens",
+                self.min_new_tokens,
+                "max_new_tokens",
+                *max_new_tokens,
+            ),
+        ];
+        for (option, least, limit, most) in lengths {
+            if let Some(most) = most {
+                require(
+                    least <= most,
+                    option,
+                    &format!("at most {limit}, {most}"),
+                    least,
+                )?;
+            }
         }
         require(
             *temperature >= 0.0 && temperature.is_finite(),
@@ -285,5 +368,30 @@ mod tests {
         assert!(refused(|o| o.max_length = 0).contains("`max_length`"));
         assert!(refused(|o| o.max_new_tokens = Some(0)).contains("`max_new_tokens`"));
         assert!(refused(|o| o.stop = vec!["a".into(), String::new()]).contains("`stop`"));
+    }
+
+    #[test]
+    fn an_answer_cannot_be_shorter_than_its_least_length() {
+        let between = |least, most: Option<usize>| {
+            let options = GenerationOptions::default().with_min_new_tokens(least);
+            options.with_max_new_tokens(most).validate()
+        };
+        assert_eq!(
+            between(9, Some(8)).unwrap_err().to_string(),
+            "option `min_new_tokens` must be at most max_new_tokens, 8, found 9"
+        );
+        between(8, Some(8)).unwrap();
+        between(5000, None).unwrap();
+        let options = GenerationOptions::default().with_max_length(30);
+        assert_eq!(
+            options
+                .clone()
+                .with_min_length(31)
+                .validate()
+                .unwrap_err()
+                .to_string(),
+            "option `min_length` must be at most max_length, 30, found 31"
+        );
+        options.with_min_length(30).validate().unwrap();
     }
 }

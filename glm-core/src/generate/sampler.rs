@@ -65,6 +65,7 @@ pub struct Sampler {
 
 /// The outcome of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Sampled {
     /// The chosen token id.
     pub token: u32,

@@ -43,6 +43,7 @@ struct Shelf {
 
 /// What a [`PrefixCache`] holds, and how well it has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PrefixCacheStatistics {
     /// Prefixes that are kept.
     pub entries: usize,

@@ -64,10 +64,7 @@ fn a_request_is_cancelled_while_it_runs_and_while_it_waits() {
     let model = glm_core::load(folder.path()).unwrap();
     let tokenizer = glm_core::load_tokenizer(folder.path()).unwrap();
     let completer = Completer::new(model, tokenizer, 1 << 20);
-    let mut options = CodeOptions {
-        until: Until::End,
-        ..CodeOptions::default()
-    };
+    let mut options = CodeOptions::default().with_until(Until::End);
     options.generation.max_new_tokens = Some(40);
 
     let (written, has_written) = channel();
