@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use glm_core::{
     DeviceName, Precision,
     code::{CodeOptions, Language, Until},
@@ -11,6 +11,7 @@ use glm_core::{
 
 use crate::{
     error::{Error, Result},
+    line::Extent,
     place::Place,
 };
 
@@ -124,18 +125,6 @@ struct CompletionArguments {
     /// The same seed gives the same completion of the same code [default: a new one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-}
-
-/// [`Until`], by name.
-#[derive(Debug, Clone, Copy, ValueEnum, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Extent {
-    /// To the end of the line
-    Line,
-    /// To the end of the block or function, which indentation tells
-    Block,
-    /// As far as the model goes
-    End,
 }
 
 impl From<Extent> for Until {

@@ -8,6 +8,7 @@
 mod arguments;
 mod completer;
 mod error;
+mod line;
 mod loading;
 mod place;
 mod request;

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     completer::{Completer, Outcome},
     error::{Error, Result},
-    request::{Line, Refusal, Request},
+    line::{Line, Refusal, Request},
 };
 
 /// A line of the program's.
