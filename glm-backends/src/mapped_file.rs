@@ -6,8 +6,9 @@
 use std::{
     fmt,
     fs::{File, TryLockError},
-    io,
+    io::{self, Read, Seek},
     path::Path,
+    sync::Arc,
 };
 
 use memmap2::Mmap;
@@ -16,16 +17,18 @@ use memmap2::Mmap;
 ///
 /// A shared lock is held on the file for as long as it is mapped, so that programs which ask for the lock do not change
 /// it meanwhile. Others are not kept from it: whoever changes the file changes the weights, and a process that reads a
-/// page behind a file's new end is killed. Replace such a file by renaming another over it, never in place.
+/// page after the file's new end is killed. Replace such a file by renaming another over it, never in place, or copy it
+/// with [`MappedFile::read`].
 #[derive(Clone)]
 pub struct MappedFile {
     bytes: bytes::Bytes,
+    file: Arc<File>,
 }
 
 /// What the bytes keep alive; fields are dropped in order, the map before the lock.
 struct LockedMap {
     map: Mmap,
-    _lock: File,
+    _lock: Arc<File>,
 }
 
 impl AsRef<[u8]> for LockedMap {
@@ -74,10 +77,26 @@ impl MappedFile {
         // is no matter.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        let owner = LockedMap { map, _lock: file };
+        let file = Arc::new(file);
+        let owner = LockedMap {
+            map,
+            _lock: Arc::clone(&file),
+        };
         Ok(Self {
             bytes: bytes::Bytes::from_owner(owner),
+            file,
         })
+    }
+
+    /// Reads the first bytes of the file, as many as `out` has room for, through the system and not from the map: a file
+    /// that has become shorter is an error and does not end the process.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when there are fewer bytes; what the system says when it cannot read the file.
+    pub fn read(&self, out: &mut [u8]) -> io::Result<()> {
+        let mut file = &*self.file;
+        file.rewind()?;
+        file.read_exact(out)
     }
 
     /// The content.
@@ -125,6 +144,23 @@ mod tests {
         assert!(lock.try_lock().is_err());
         drop(slice);
         lock.try_lock().unwrap();
+    }
+
+    #[test]
+    fn what_was_read_does_not_change_with_the_file_and_a_shorter_one_is_an_error() {
+        let content: Vec<u8> = (0..5000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut file = file(&content);
+        let map = MappedFile::open(file.path()).unwrap();
+        let (mut start, mut all) = ([0; 9], vec![0; content.len()]);
+        map.read(&mut start).unwrap();
+        map.read(&mut all).unwrap();
+        file.rewind().unwrap();
+        file.write_all(&[0xff; 100]).unwrap();
+        file.as_file().set_len(100).unwrap();
+        assert_eq!(start, content[..9]);
+        assert_eq!(all, content);
+        let error = map.read(&mut all).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

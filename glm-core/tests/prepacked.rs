@@ -76,6 +76,39 @@ fn a_file_is_the_model_that_it_was_made_of() {
     }
 }
 
+/// Whatever another program does to the file in place, a copied model stays what it was. (A mapped one would change, or
+/// end the process.)
+#[test]
+fn a_copied_model_does_not_change_with_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for case in ["chatglm-6b-tiny", "chatglm2-tiny"] {
+        let file = folder.path().join(format!("{case}.glm"));
+        let options = || LoadOptions::default().precision(Precision::INT4);
+        options().prepack(golden(case), &file).unwrap();
+        let expected = logits(&glm_core::load(&file).unwrap());
+        let copied = options().copied().load(&file).unwrap();
+        let cache = folder.path().join("cache");
+        let from_cache = || options().cached_in(&cache).copied().load(golden(case));
+        let (made, found) = (from_cache().unwrap(), from_cache().unwrap());
+        let kept = fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        for file in kept
+            .chain([file])
+            .filter(|path| path.extension().is_some_and(|end| end == "glm"))
+        {
+            let file = File::options().write(true).open(file).unwrap();
+            // Not locked: nothing maps it any more.
+            file.try_lock().unwrap();
+            file.set_len(0).unwrap();
+        }
+        for model in [copied, made, found] {
+            assert_eq!(logits(&model), expected, "{case}");
+        }
+        fs::remove_dir_all(&cache).unwrap();
+    }
+}
+
 #[test]
 fn a_file_is_only_what_it_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -38,6 +38,7 @@ pub struct LoadOptions<'a> {
     precision: Precision,
     head: Option<Precision>,
     cache: Cache,
+    copied: bool,
     meter: Meter<'a>,
 }
 
@@ -57,6 +58,7 @@ impl Default for LoadOptions<'_> {
             precision: Precision::Stored,
             head: None,
             cache: Cache::Off,
+            copied: false,
             meter: Meter::silent(),
         }
     }
@@ -107,6 +109,15 @@ impl<'a> LoadOptions<'a> {
         self
     }
 
+    /// Reads a prepacked file into memory of this process instead of mapping it: slower to start, as large in memory as
+    /// the file, and safe from programs that change the file later; see [`LoadOptions::load`]. Changes nothing for
+    /// other files, which are always read.
+    #[must_use]
+    pub fn copied(mut self) -> Self {
+        self.copied = true;
+        self
+    }
+
     /// Calls `progress` after every tensor that is read, and when the stage changes. A mapped file is not read.
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(LoadProgress) + 'a) -> Self {
@@ -125,6 +136,14 @@ impl<'a> LoadOptions<'a> {
     /// those of q4_1, q5_0 and q5_1 become f32, or are quantised. Any other file is what [`LoadOptions::prepack`] wrote; it
     /// is mapped, and used in place on the CPU.
     ///
+    /// # Mapped files
+    /// While a model lies in a mapped file (one that is prepacked, or kept by [`LoadOptions::cached`]), the file must
+    /// stay as it is: what another program writes into it becomes the weights, and if one makes it shorter, the system
+    /// ends this process (`SIGBUS`) when it next reads what is gone. A shared lock is held meanwhile, so that programs
+    /// that ask for locks keep away, and everything in this library replaces such a file as a whole, which is safe.
+    /// Where others may change the file in place (a folder that is synchronised, a network share),
+    /// [`LoadOptions::copied`] reads it into memory instead.
+    ///
     /// # Errors
     /// Every way in which the folder or file can be wrong is a variant of [`Error`](crate::Error) that names it, and
     /// the tensor where there is one; [`Error::AlreadyQuantized`](crate::Error::AlreadyQuantized) when it holds codes of
@@ -135,7 +154,7 @@ impl<'a> LoadOptions<'a> {
         CpuLevel::check_variable()?;
         let path = path.as_ref();
         if is_prepacked(path) {
-            let file = PrepackedFile::open(path)?;
+            let file = self.place(PrepackedFile::open(path)?)?;
             file.forms().check(path, self.precision, self.head)?;
             return to_model(&file, self.device);
         }
@@ -211,7 +230,15 @@ impl<'a> LoadOptions<'a> {
             let source = Source::open(path, self.format)?;
             write_prepacked(&source, forms, file, meter)
         })?;
-        to_model(&file, self.device)
+        to_model(&self.place(file)?, self.device)
+    }
+
+    /// Where the file is to lie: mapped as it is, or in memory.
+    fn place(&self, file: PrepackedFile) -> Result<PrepackedFile> {
+        match self.copied {
+            true => file.into_memory(),
+            false => Ok(file),
+        }
     }
 
     fn build(

@@ -26,7 +26,7 @@ const MAGIC: [u8; 8] = *b"GLMPACK\n";
 /// Raised whenever the meaning of any byte changes, that of packed words included.
 pub(in crate::checkpoint) const VERSION: u32 = 1;
 /// Bytes before the header.
-const PREAMBLE_BYTES: usize = 32;
+pub(super) const PREAMBLE_BYTES: usize = 32;
 /// Where the checksum is, and what is before it is checked.
 const CHECKSUM: Range<usize> = 24..32;
 /// Largest header that is read. That of ChatGLM-6B has 60 kB, that of a thousand layers 2.5 MB.
@@ -159,13 +159,24 @@ impl Header {
         Ok(bytes)
     }
 
-    /// Reads the header of the file `bytes` and holds it against the configuration in it.
+    /// How many bytes of a file, from its first on, [`Header::read`] takes, given at least [`PREAMBLE_BYTES`] of them.
+    pub(super) fn bytes_to_read(start: &[u8]) -> usize {
+        let json_bytes = start
+            .get(12..16)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_le_bytes);
+        let json_bytes = usize::try_from(json_bytes).unwrap_or(usize::MAX);
+        PREAMBLE_BYTES + json_bytes.min(MAX_HEADER_BYTES)
+    }
+
+    /// Reads the header of a file of `file_bytes` bytes, of which `start` are the first, and holds it against the
+    /// configuration in it.
     ///
     /// # Errors
     /// As [`PrepackedFile::open`](super::PrepackedFile::open).
-    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let json_bytes = check_preamble(path, bytes)?;
-        let json = bytes.get(PREAMBLE_BYTES..PREAMBLE_BYTES + json_bytes);
+    pub(super) fn read(path: &Path, start: &[u8], file_bytes: usize) -> Result<Self> {
+        let json_bytes = check_preamble(path, start, file_bytes)?;
+        let json = start.get(PREAMBLE_BYTES..PREAMBLE_BYTES + json_bytes);
         let json: Json = serde_json::from_slice(json.unwrap_or_default())
             .map_err(|error| Error::malformed(path, format!("its header: {error}")))?;
         let config =
@@ -188,7 +199,7 @@ impl Header {
             json_bytes,
         };
         header.check_table(path)?;
-        header.check_ranges(path, bytes.len())?;
+        header.check_ranges(path, file_bytes)?;
         Ok(header)
     }
 
@@ -357,11 +368,13 @@ impl JsonRange {
     }
 }
 
-/// Checks what does not depend on the header and gives the header's length.
-fn check_preamble(path: &Path, bytes: &[u8]) -> Result<usize> {
+/// Checks what does not depend on the header and gives the header's length. A file of `found_bytes` bytes begins with
+/// `bytes`.
+fn check_preamble(path: &Path, bytes: &[u8], found_bytes: usize) -> Result<usize> {
+    let found = found_bytes as u64;
     let truncated = |reason: String| Error::Truncated {
         path: path.to_path_buf(),
-        found: bytes.len() as u64,
+        found,
         reason,
     };
     let magic = bytes.get(..MAGIC.len());
@@ -415,13 +428,13 @@ fn check_preamble(path: &Path, bytes: &[u8]) -> Result<usize> {
             "the checksum of its header is wrong; quantise the checkpoint again",
         ));
     }
-    if (bytes.len() as u64) < file_bytes {
+    if found < file_bytes {
         return Err(truncated(format!("it should have {file_bytes}")));
     }
-    if bytes.len() as u64 > file_bytes {
+    if found > file_bytes {
         return Err(Error::malformed(
             path,
-            format!("it should have {file_bytes} bytes, found {}", bytes.len()),
+            format!("it should have {file_bytes} bytes, found {found}"),
         ));
     }
     Ok(json_bytes)

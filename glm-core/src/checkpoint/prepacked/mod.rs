@@ -1,4 +1,4 @@
-//! The prepacked file: a whole model as it lies in memory, mapped and used in place.
+//! The prepacked file: a whole model as it lies in memory, mapped and used in place, or copied.
 //!
 //! ```text
 //! offset  bytes
@@ -31,15 +31,19 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "tensor")]
+use glm_backends::LargePages;
 use glm_backends::MappedFile;
 use glm_tokenizer::regular_file;
 
+#[cfg(feature = "tensor")]
+use crate::checkpoint::memory::check_fits;
 use crate::{
     checkpoint::{files::TensorInfo, names::ExpectedTensor, precision::Forms, weight::Weight},
     config::ModelConfig,
     error::{Error, Result},
 };
-use header::Header;
+use header::{Header, PREAMBLE_BYTES};
 use place::{Place, packed_bytes};
 
 #[cfg(feature = "tensor")]
@@ -52,7 +56,7 @@ pub(super) use writer::{verify, write};
 #[derive(Debug)]
 pub(super) struct PrepackedFile {
     path: PathBuf,
-    /// All of it, mapped.
+    /// All of it, mapped or in memory.
     bytes: Bytes,
     header: Header,
 }
@@ -66,22 +70,36 @@ impl PrepackedFile {
     /// [`Error::TensorType`] when the tensors are not those of the configuration; those of its `config`;
     /// [`Error::BigEndian`].
     pub(super) fn open(path: &Path) -> Result<Self> {
-        if cfg!(target_endian = "big") {
-            return Err(Error::BigEndian {
-                path: path.to_path_buf(),
-            });
-        }
-        let file = regular_file::open(path).map_err(|error| Error::file(path, error))?;
-        let map = MappedFile::of(file).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Error::malformed(path, "another process is writing it"),
-            _ => Error::io(path, error),
-        })?;
-        Self::from_bytes(path, map.into_bytes())
+        let (map, header) = open(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            bytes: map.into_bytes(),
+            header,
+        })
+    }
+
+    /// The same file, read into memory of this process instead of mapped, so that it no longer matters what becomes of
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] when there is no room for it; as [`PrepackedFile::open`], since it is opened again.
+    #[cfg(feature = "tensor")]
+    pub(super) fn into_memory(self) -> Result<Self> {
+        let path = self.path;
+        let (map, header) = open(&path)?;
+        let bytes = header.file_bytes();
+        check_fits(&path, bytes as u64)?;
+        let mut pages = LargePages::zeroed(bytes).map_err(|error| Error::io(&path, error))?;
+        map.read(&mut pages)
+            .map_err(|error| Error::io(&path, error))?;
+        // Checked as it was read: the file may have changed since.
+        Self::from_bytes(&path, Bytes::from_owner(pages))
     }
 
     /// The file `bytes`; `path` is where it comes from.
+    #[cfg(feature = "tensor")]
     fn from_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
-        let header = Header::read(path, &bytes)?;
+        let header = Header::read(path, &bytes, bytes.len())?;
         Ok(Self {
             path: path.to_path_buf(),
             bytes,
@@ -165,4 +183,30 @@ impl PrepackedFile {
         let fits = range.len() == len && self.bytes.get(range.clone()).is_some();
         fits.then(|| self.bytes.slice(range.clone()))
     }
+}
+
+/// Maps the file at `path` and reads its header, through the system and not from the map: whoever wants the file in
+/// memory does not trust that it stays as long as it is.
+fn open(path: &Path) -> Result<(MappedFile, Header)> {
+    if cfg!(target_endian = "big") {
+        return Err(Error::BigEndian {
+            path: path.to_path_buf(),
+        });
+    }
+    let file = regular_file::open(path).map_err(|error| Error::file(path, error))?;
+    let map = MappedFile::of(file).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::malformed(path, "another process is writing it"),
+        _ => Error::io(path, error),
+    })?;
+    let file_bytes = map.as_bytes().len();
+    let read = |len: usize| -> Result<Vec<u8>> {
+        let mut start = vec![0; len.min(file_bytes)];
+        map.read(&mut start)
+            .map_err(|error| Error::io(path, error))?;
+        Ok(start)
+    };
+    let start = read(PREAMBLE_BYTES)?;
+    let start = read(Header::bytes_to_read(&start))?;
+    let header = Header::read(path, &start, file_bytes)?;
+    Ok((map, header))
 }

@@ -22,7 +22,7 @@ fn file() -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<Header> {
-    Header::read(Path::new("model.glm"), bytes)
+    Header::read(Path::new("model.glm"), bytes, bytes.len())
 }
 
 fn header_bytes(file: &[u8]) -> usize {
@@ -93,6 +93,7 @@ fn every_flipped_byte_of_the_header_is_found() {
 #[test]
 fn a_file_cut_anywhere_is_truncated() {
     let file = file();
+    assert_eq!(Header::bytes_to_read(&file), header_bytes(&file));
     for length in 0..file.len() {
         let error = read(&file[..length]).unwrap_err();
         assert!(
