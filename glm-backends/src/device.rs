@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use burn::tensor::Device;
 
-use crate::{Error, cpu::pool};
+use crate::{Error, cpu};
 
 /// A device as users write it: `cpu`, `ndarray`, `wgpu`, `wgpu:1`, `cuda:0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,17 +92,21 @@ impl FromStr for DeviceName {
 }
 
 /// Sets how many threads the CPU backend uses, those of the kernels and those of burn, for the whole process; without it,
-/// one per core.
+/// one per core. Returns how many it is: fewer, when the system refuses to start more.
 ///
 /// # Errors
-/// [`Error::Threads`] for zero, and when the threads already run: call it before the first tensor is made.
-pub fn set_cpu_threads(threads: usize) -> Result<(), Error> {
-    let refuse = |reason: String| Error::Threads { threads, reason };
-    pool::set_threads(threads).map_err(|error| refuse(error.to_string()))?;
+/// [`Error::Threads`] for zero, for more than 64 and than four for each core, and when the threads already run: call it
+/// before the first tensor is made. [`Error::TensorThreads`] when burn's threads already run, or cannot be started.
+pub fn set_cpu_threads(threads: usize) -> Result<usize, Error> {
+    let running = cpu::set_threads(threads)?;
     rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
+        .num_threads(running)
         .build_global()
-        .map_err(|error| refuse(error.to_string()))
+        .map_err(|error| Error::TensorThreads {
+            threads: running,
+            reason: error.to_string(),
+        })?;
+    Ok(running)
 }
 
 #[cfg(test)]

@@ -18,10 +18,13 @@ pub enum Error {
         /// The Cargo feature that brings the device.
         feature: &'static str,
     },
-    /// The thread count cannot be set (again).
-    #[error("cannot use {threads} threads: {reason}")]
-    Threads {
-        /// The count as given.
+    /// The number of threads cannot be set.
+    #[error(transparent)]
+    Threads(#[from] crate::cpu::ThreadsError),
+    /// The threads of the tensor library cannot be started, or already run.
+    #[error("cannot compute on tensors with {threads} threads: {reason}")]
+    TensorThreads {
+        /// How many were asked for.
         threads: usize,
         /// Why not.
         reason: String,

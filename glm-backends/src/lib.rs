@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Here, and nowhere else in the workspace.
+#![allow(unsafe_code)]
 
 #[cfg(feature = "tensor")]
 mod block_ops;

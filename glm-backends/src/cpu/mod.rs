@@ -17,7 +17,7 @@ mod layer_norm;
 mod level;
 pub mod machine_peak;
 mod packed;
-pub mod pool;
+mod pool;
 mod prefetch;
 mod rotary;
 mod scaled_add;
@@ -33,6 +33,7 @@ pub use level::{CpuLevel, LevelError};
 pub use packed::{
     Activations, PackedView, packed_dequantize, packed_linear, packed_linear_at, packed_row,
 };
+pub use pool::{ThreadsError, set_threads, threads};
 #[cfg(feature = "tensor")]
 pub(crate) use prefetch::LINE;
 pub use rotary::{HeadOffsets, QkvLayout, RotaryPairs, Step, rotary_append, rotary_append_at};
