@@ -194,7 +194,7 @@ impl Call<'_> {
 }
 
 /// Turns a weighted sum of values into their mean; zeros where no key was seen.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn divide<L: Lanes>(lanes: L, values: &mut [f32], sum: L::Vector) {
     // The key with the largest score adds 1 to the sum.
     let (zero, least) = (lanes.splat(0.0), lanes.splat(0.5));
@@ -222,7 +222,7 @@ struct Factors<V> {
 
 impl<V: Copy> Total<V> {
     /// Takes in another piece. One in which nothing is seen changes nothing.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn join<L: Lanes<Vector = V>>(self, lanes: L, piece: Self) -> (Self, Factors<V>) {
         let largest = lanes.max(self.largest, piece.largest);
         let factors = Factors {
@@ -235,7 +235,7 @@ impl<V: Copy> Total<V> {
 }
 
 impl<V: Copy> Factors<V> {
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn add<L: Lanes<Vector = V>>(self, lanes: L, before: V, piece: V) -> V {
         lanes.mul_add(piece, self.piece, lanes.mul(before, self.before))
     }

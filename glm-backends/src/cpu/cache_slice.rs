@@ -100,7 +100,7 @@ impl<'a> CacheSlice<'a> {
     }
 
     /// Where a row is, which need not exist.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn address(self, row: usize, head_dim: usize) -> *const u8 {
         match self {
             Self::Int16 { codes, .. } => codes.as_ptr().wrapping_add(row * head_dim).cast(),
@@ -109,7 +109,7 @@ impl<'a> CacheSlice<'a> {
     }
 
     /// Asks for the scale of a row, where rows have any, and for those beside it; the row need not exist.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn prefetch_scale(self, row: usize) {
         match self {
             Self::F32(_) | Self::F16(_) => {}
@@ -119,14 +119,14 @@ impl<'a> CacheSlice<'a> {
     }
 
     /// Some rows, which need not exist, to be asked for in `times` parts.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn ahead(self, rows: Range<usize>, head_dim: usize, times: usize) -> Ahead {
         let [start, end] = [rows.start, rows.end].map(|row| self.address(row, head_dim));
         Ahead::new(start, end as usize - start as usize, times)
     }
 
     /// The scale of a row, where rows have any.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn scale(self, row: usize) -> Option<f32> {
         match self {
             Self::F32(_) | Self::F16(_) => None,
@@ -197,7 +197,7 @@ pub(super) enum CacheRows<'a> {
 
 impl CacheRows<'_> {
     /// Asks for the memory of a row, which need not exist.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn ask_for(&self, row: usize, head_dim: usize) {
         let first = row * head_dim;
         match self {
@@ -221,7 +221,7 @@ impl CacheRows<'_> {
     ///
     /// # Panics
     /// If the cache does not have the row.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) unsafe fn write(&self, row: usize, values: &[f32]) {
         let range = row * values.len()..(row + 1) * values.len();
         // SAFETY: in all of them, nobody else has the row, as the caller promises.
@@ -246,7 +246,7 @@ impl CacheRows<'_> {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn prefetch_row<T>(rows: &Parts<'_, T>, first: usize, len: usize) {
     for offset in (0..len).step_by(LINE / size_of::<T>()) {
         prefetch(rows.address(first + offset));
@@ -254,7 +254,7 @@ fn prefetch_row<T>(rows: &Parts<'_, T>, first: usize, len: usize) {
 }
 
 /// `max |x|`, not a number where one of them is none.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn largest(values: &[f32]) -> f32 {
     // The order of numbers above zero is that of their bits.
     let bits = values
@@ -264,7 +264,7 @@ fn largest(values: &[f32]) -> f32 {
 }
 
 /// `code = round(x / scale)` to even, between `-bound` and `bound`.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn quantize<T>(
     values: &[f32],
     scale: f32,
@@ -285,7 +285,7 @@ pub(super) trait Element: Copy + Default + Sync {
     fn load<L: Lanes>(lanes: L, values: &[Self; LANES]) -> L::Vector;
 
     /// The first up to 16 values of a slice, zero behind its end.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn load_part<L: Lanes>(lanes: L, values: &[Self]) -> L::Vector {
         match values.first_chunk() {
             Some(values) => Self::load(lanes, values),
@@ -294,7 +294,7 @@ pub(super) trait Element: Copy + Default + Sync {
     }
 
     /// Fewer than 16 values, zero behind them.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn load_tail<L: Lanes>(lanes: L, values: &[Self]) -> L::Vector {
         let mut padded = [Self::default(); LANES];
         padded[..values.len()].copy_from_slice(values);
@@ -303,21 +303,21 @@ pub(super) trait Element: Copy + Default + Sync {
 }
 
 impl Element for f32 {
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn load<L: Lanes>(lanes: L, values: &[Self; LANES]) -> L::Vector {
         lanes.load(values)
     }
 }
 
 impl Element for f16 {
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn load<L: Lanes>(lanes: L, values: &[Self; LANES]) -> L::Vector {
         lanes.load_f16(values)
     }
 }
 
 impl Element for i8 {
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn load<L: Lanes>(lanes: L, values: &[Self; LANES]) -> L::Vector {
         lanes.load_i8(values)
     }

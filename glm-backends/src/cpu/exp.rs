@@ -24,7 +24,7 @@ const HIGHEST: f32 = 88.722_83;
 
 /// `e^x` by lane, to 1.5 units in the last place. Results below the smallest normal number are 0, as for minus
 /// infinity; infinity and NaN give themselves.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn exp<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
     let power = power(lanes, lanes.min(lanes.splat(HIGHEST), x));
     let power = lanes.select_less(x, lanes.splat(LOWEST), lanes.splat(0.0), power);
@@ -34,7 +34,7 @@ pub(super) fn exp<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
 }
 
 /// [`exp`] where no lane is above zero: the same bits from fewer operations.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn exp_up_to_one<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
     let zero = lanes.splat(0.0);
     let power = power(lanes, x);
@@ -44,7 +44,7 @@ pub(super) fn exp_up_to_one<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
 }
 
 /// `e^x` of numbers up to [`HIGHEST`], and of [`LOWEST`] below it.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn power<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
     let clamped = lanes.max(lanes.splat(LOWEST), x);
     // x = n ln 2 + rest
@@ -76,7 +76,7 @@ mod tests {
     impl Kernel for Exp {
         type Output = [f32; LANES];
 
-        #[inline(always)]
+        #[cfg_attr(not(unoptimised), inline(always))]
         fn run<L: Lanes>(self, lanes: L) -> [f32; LANES] {
             let mut out = [0.0; LANES];
             lanes.store(exp(lanes, lanes.load(&self.0)), &mut out);

@@ -35,7 +35,7 @@ struct Gelu<'a>(&'a mut [f32]);
 impl Kernel for Gelu<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let (blocks, tail) = self.0.as_chunks_mut::<LANES>();
         for block in blocks {
@@ -47,7 +47,7 @@ impl Kernel for Gelu<'_> {
 }
 
 /// `0.5 (1 + tanh(u)) = 1 / (1 + e^(-2u))`.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn gelu_lanes<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
     // So that minus infinity is not divided by infinity.
     let x = lanes.max(lanes.splat(f32::MIN), x);

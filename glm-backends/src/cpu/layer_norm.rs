@@ -114,7 +114,7 @@ struct NormRows<'a> {
 impl Kernel for NormRows<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let Norm { weight, bias, eps } = self.norm;
         let hidden = weight.len();
@@ -150,7 +150,7 @@ impl Kernel for NormRows<'_> {
 /// Vectors that are added up side by side: enough to keep the adders busy.
 const SUMS: usize = 4;
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn sum<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
     let mut sums = [lanes.splat(0.0); SUMS];
     for block in row.chunks(SUMS * LANES) {
@@ -162,7 +162,7 @@ fn sum<L: Lanes>(lanes: L, row: &[f32]) -> f32 {
 }
 
 /// `Σ (x - mean)²`
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn sum_of_squares<L: Lanes>(lanes: L, row: &[f32], mean: f32) -> f32 {
     let mut sums = [lanes.splat(0.0); SUMS];
     for block in row.chunks(SUMS * LANES) {
@@ -174,7 +174,7 @@ fn sum_of_squares<L: Lanes>(lanes: L, row: &[f32], mean: f32) -> f32 {
     fold(lanes, sums)
 }
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn fold<L: Lanes>(lanes: L, [a, b, c, d]: [L::Vector; SUMS]) -> f32 {
     lanes.sum(lanes.add(lanes.add(a, c), lanes.add(b, d)))
 }

@@ -299,7 +299,7 @@ const STACK_HEAD: usize = 256;
 impl Kernel for AppendToken<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, _: L) {
         let QkvLayout {
             heads,
@@ -350,7 +350,7 @@ impl Kernel for AppendToken<'_> {
 }
 
 /// Plain loops that compilers make vectors of.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn rotate(pairs: RotaryPairs, x: &[f32], cos: &[f32], sin: &[f32], out: &mut [f32]) {
     let turned = 2 * cos.len();
     match pairs {

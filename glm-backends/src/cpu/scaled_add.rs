@@ -38,7 +38,7 @@ struct ScaledAdd<'a> {
 impl Kernel for ScaledAdd<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let alpha = lanes.splat(self.alpha);
         for (a, b) in self.a.chunks(LANES).zip(self.b.chunks_mut(LANES)) {

@@ -53,7 +53,7 @@ struct SwigluRows<'a> {
 impl Kernel for SwigluRows<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let rows = self.x.chunks_exact(2 * self.width);
         for (x, out) in rows.zip(self.out.chunks_exact_mut(self.width)) {
@@ -67,7 +67,7 @@ impl Kernel for SwigluRows<'_> {
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn silu<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
     // So that minus infinity is not divided by infinity.
     let x = lanes.max(lanes.splat(f32::MIN), x);

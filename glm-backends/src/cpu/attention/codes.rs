@@ -51,7 +51,7 @@ impl<'a> Rows<'a> {
 
 /// Writes the codes of a query, and zeros behind them; returns the scale: `value = code · scale`. It is not a number where
 /// one of the values is none.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn quantize_query<L: Lanes>(lanes: L, query: &[f32], codes: &mut [i16]) -> f32 {
     let (mut largest, mut sum) = (lanes.splat(0.0), lanes.splat(0.0));
     for values in query.chunks(LANES) {
@@ -82,7 +82,7 @@ pub(super) struct BlockScale<V> {
 
 impl<V: Copy> BlockScale<V> {
     /// The factor for codes of 15 bits, where `largest` is the largest weight.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn finest<L: Lanes<Vector = V>>(lanes: L, largest: V) -> V {
         let largest = lanes.max(largest, lanes.splat(LEAST_WEIGHT));
         lanes.div(lanes.splat(f32::from(i16::MAX)), largest)
@@ -90,7 +90,7 @@ impl<V: Copy> BlockScale<V> {
 
     /// As fine as the sum of the codes allows, where `sum` is that of the finest: an integer, or not a number where one of
     /// the weights is none.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn new<L: Lanes<Vector = V>>(lanes: L, finest: V, sum: V) -> Self {
         // Both times that a code is rounded it may grow by a half.
         const MOST: f32 = (LARGEST_SUM - BLOCK as i32) as f32;
@@ -112,7 +112,7 @@ impl<V: Copy> BlockScale<V> {
 }
 
 /// `weights · factor`, rounded to integers, which are below 2^15.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn rounded<L: Lanes>(lanes: L, weights: L::Vector, factor: L::Vector) -> L::Vector {
     let round = lanes.splat(ROUND);
     lanes.sub(lanes.mul_add(weights, factor, round), round)

@@ -121,7 +121,7 @@ struct Piece<'a> {
 impl Kernel for Piece<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let Self {
             call,
@@ -185,7 +185,7 @@ struct SomeQueries<'a> {
 
 impl SomeQueries<'_> {
     /// A query, and how many of the keys it sees.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn query(&self, number: usize) -> (&[f32], usize) {
         let call = &self.call;
         let (head, index) = (number / call.step.seq, number % call.step.seq);
@@ -195,7 +195,7 @@ impl SomeQueries<'_> {
     }
 
     /// Query number `number`, with a cache of 16-bit codes.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn attend_codes<L: Lanes>(
         &self,
         lanes: L,
@@ -226,7 +226,7 @@ impl SomeQueries<'_> {
     }
 
     /// `Q` queries from number `first` on.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn attend<L: Lanes, const Q: usize>(
         &self,
         lanes: L,
@@ -321,7 +321,7 @@ fn starts(cache: CacheSlice<'_>, row: usize, head_dim: usize) -> [*const u8; 2] 
 }
 
 /// The dot products of `Q` queries with all rows. After them, what is at `then` is read.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn dots<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     queries: &[f32],
@@ -342,7 +342,7 @@ fn dots<L: Lanes, E: Element, const Q: usize>(
 /// Keys whose dot products are added up together.
 const TOGETHER: usize = 4;
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     queries: &[f32],
@@ -385,7 +385,7 @@ fn dots_of_width<L: Lanes, E: Element, const Q: usize>(
 }
 
 /// The scores of [`TOGETHER`] keys, from number `key` on.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn dots_of_group<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     queries: &[f32],
@@ -401,7 +401,7 @@ fn dots_of_group<L: Lanes, E: Element, const Q: usize>(
 }
 
 /// The products of `Q` queries with `R` rows, added up by lane.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn products<L: Lanes, E: Element, const Q: usize, const R: usize>(
     lanes: L,
     queries: &[f32],
@@ -435,7 +435,7 @@ fn products<L: Lanes, E: Element, const Q: usize, const R: usize>(
 }
 
 /// `values ← values · scales`
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn multiply<L: Lanes>(lanes: L, values: &mut [f32], scales: &[f16]) {
     let scales = &scales[..values.len()];
     for (values, scales) in values.chunks_mut(LANES).zip(scales.chunks(LANES)) {
@@ -446,7 +446,7 @@ fn multiply<L: Lanes>(lanes: L, values: &mut [f32], scales: &[f16]) {
 }
 
 /// `scores ← e^(scores - largest)`; returns the largest and the sum.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn exponentials<L: Lanes>(lanes: L, scores: &mut [f32]) -> (f32, f32) {
     let mut largest = lanes.splat(f32::MIN);
     for scores in scores.chunks(LANES) {
@@ -476,7 +476,7 @@ struct Join<'a> {
 impl Kernel for Join<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let call = &self.call;
         let (head_dim, seq) = (call.layout.head_dim, call.step.seq);

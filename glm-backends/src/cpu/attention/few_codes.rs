@@ -30,7 +30,7 @@ impl Scratch {
     /// Writes the weighted sum of up to [`PIECE`] values to `out`, `[head_dim]`; returns the largest score and the sum of
     /// the exponentials. Scores are multiplied with `scale`. After keys and values, what is at `then` is read, at addresses
     /// that need not be valid.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn attend<L: Lanes>(
         &mut self,
         lanes: L,
@@ -87,7 +87,7 @@ impl Scratch {
     }
 
     /// The products of the query with all keys, without scales.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn dots<L: Lanes>(
         &self,
         lanes: L,
@@ -110,7 +110,7 @@ impl Scratch {
     }
 
     /// Adds the weighted values of a block to `C` vectors of sums, from number `first` on.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn add_weighted<L: Lanes, const C: usize>(
         &mut self,
         lanes: L,
@@ -143,7 +143,7 @@ impl Scratch {
 }
 
 /// The codes of the weights of a block, and their scale in all lanes.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn weight_codes<L: Lanes>(lanes: L, weights: &[f32]) -> ([i16; BLOCK], L::Vector) {
     let mut largest = lanes.splat(0.0);
     for weights in weights.chunks(LANES) {
@@ -172,7 +172,7 @@ fn weight_codes<L: Lanes>(lanes: L, weights: &[f32]) -> ([i16; BLOCK], L::Vector
 }
 
 /// Vector number `vector` of a row of codes; zeros where it has none.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn pairs<L: Lanes>(lanes: L, row: &[i16], vector: usize) -> L::Pairs {
     let (pairs, _): (&[Pair], _) = row.as_chunks();
     match pairs.as_chunks().0.get(vector) {

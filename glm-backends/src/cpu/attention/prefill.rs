@@ -58,7 +58,7 @@ struct SomeQueries<'a> {
 impl Kernel for SomeQueries<'_> {
     type Output = ();
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn run<L: Lanes>(self, lanes: L) {
         let Self {
             call,

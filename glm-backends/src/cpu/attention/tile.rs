@@ -95,7 +95,7 @@ impl<const V: usize> Scratch<V> {
     const QUERIES: usize = V * LANES;
 
     /// Takes `count` queries. `query` says which token of the step each is, and which head.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn take<L: Lanes>(
         &mut self,
         lanes: L,
@@ -117,7 +117,7 @@ impl<const V: usize> Scratch<V> {
 
     /// Lets the queries see those of the keys in `range` that are for them, a piece after the other. `range` begins where a
     /// piece begins.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn attend<L: Lanes>(
         &mut self,
         lanes: L,
@@ -227,7 +227,7 @@ impl<const V: usize> Default for QueryTile<V> {
 
 impl<const V: usize> QueryTile<V> {
     /// Takes new queries, tokens of the step and heads.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn take<L: Lanes>(
         &mut self,
         lanes: L,
@@ -276,7 +276,7 @@ impl<const V: usize> QueryTile<V> {
     }
 
     /// Takes in a piece, of which there are copies in strips.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn see_loaded<L: Lanes>(
         &mut self,
         lanes: L,
@@ -305,7 +305,7 @@ impl<const V: usize> QueryTile<V> {
 
     /// Takes in a piece as it lies in the cache. While one thing is multiplied, the next is asked for little by little:
     /// all at once would keep the core waiting.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn see_cached<L: Lanes>(
         &mut self,
         lanes: L,
@@ -365,7 +365,7 @@ impl<const V: usize> QueryTile<V> {
 
     /// Makes weights of the scores of a piece; returns its largest scores, and the sums of
     /// the exponentials.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn weights<L: Lanes>(
         &self,
         lanes: L,
@@ -395,7 +395,7 @@ impl<const V: usize> QueryTile<V> {
     }
 
     /// Adds the values of some keys to the sums of a half of the piece.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn add_weighted<L: Lanes, E: Element>(
         &mut self,
         lanes: L,
@@ -418,7 +418,7 @@ impl<const V: usize> QueryTile<V> {
 
     /// Puts what a piece gives together with what the pieces before it gave: its halves, the largest of its scores, and
     /// the sum of their exponentials.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn join<L: Lanes>(&mut self, lanes: L, [largest, sum]: [Queries<V>; 2]) {
         for vector in 0..V {
             let total = Total {
@@ -460,7 +460,7 @@ impl<const V: usize> QueryTile<V> {
 }
 
 /// Multiplies the scores of each key by its scale, if there are scales.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn multiply<L: Lanes, const V: usize>(lanes: L, scores: &mut [Queries<V>], cache: CacheSlice<'_>) {
     for (row, scores) in scores.iter_mut().enumerate() {
         let Some(scale) = cache.scale(row) else {
@@ -475,7 +475,7 @@ fn multiply<L: Lanes, const V: usize>(lanes: L, scores: &mut [Queries<V>], cache
 
 /// `scores ← e^(scores - largest)` for the keys before the end of each query, 0 for the others; returns the largest, and
 /// the sum.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn exponentials<L: Lanes, const V: usize>(
     lanes: L,
     scores: &mut [Queries<V>],

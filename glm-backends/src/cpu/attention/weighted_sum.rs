@@ -11,7 +11,7 @@ use crate::cpu::{
 
 /// `Σ weight · row` for each query over the rows it sees, `[2, Q, head_dim]`: over the first half of a piece, and over
 /// the second. After them, what is at `then` is read.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn weigh<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
@@ -65,7 +65,7 @@ struct Rows<'a, E> {
 }
 
 /// Adds `weight · row` for some keys to `sums`.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn add_weighted<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     weights: &[[f32; PIECE]; Q],
@@ -104,7 +104,7 @@ fn add_weighted<L: Lanes, E: Element, const Q: usize>(
 }
 
 /// Rows of 128 values in two places, as many as there are in both.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn add_two_places<L: Lanes, E: Element>(
     lanes: L,
     weights: &[f32; PIECE],
@@ -146,7 +146,7 @@ fn add_two_places<L: Lanes, E: Element>(
 }
 
 /// `V` vectors of columns from `column` on.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
     lanes: L,
     weights: [&[f32]; Q],
@@ -184,7 +184,7 @@ fn add_columns<L: Lanes, E: Element, const Q: usize, const V: usize>(
 }
 
 /// The columns from `column` to the end, fewer than 16.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn add_tail<L: Lanes, E: Element, const Q: usize>(
     lanes: L,
     weights: [&[f32]; Q],

@@ -44,7 +44,7 @@ pub(super) struct CodeScratch<const V: usize> {
 
 impl<const V: usize> CodeScratch<V> {
     /// Lets the queries of some tiles see a piece.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn attend<L: Lanes>(
         &mut self,
         lanes: L,
@@ -66,7 +66,7 @@ impl<const V: usize> CodeScratch<V> {
 impl<const V: usize> QueryTile<V> {
     /// Takes in a piece. Its values have been put together, or are now, block by block: then this is the only tile, and
     /// asks for what comes next.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn see_codes<L: Lanes>(
         &mut self,
         lanes: L,
@@ -136,7 +136,7 @@ pub(super) struct QueryCodes<const V: usize> {
 
 impl<const V: usize> QueryCodes<V> {
     /// Takes queries, `[up to V * LANES, head_dim]`.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn take<L: Lanes>(&mut self, lanes: L, rows: &[f32], head_dim: usize, scale: f32) {
         let pairs = head_dim.div_ceil(2);
         self.pairs.clear();
@@ -153,7 +153,7 @@ impl<const V: usize> QueryCodes<V> {
     }
 
     /// `keys · query`
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn scores<L: Lanes>(
         &self,
         lanes: L,
@@ -169,7 +169,7 @@ impl<const V: usize> QueryCodes<V> {
         }
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn scores_of_width<L: Lanes>(
         &self,
         lanes: L,
@@ -195,7 +195,7 @@ impl<const V: usize> QueryCodes<V> {
     }
 
     /// The scores of `R` keys.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn scores_of_rows<L: Lanes, const R: usize>(
         &self,
         lanes: L,
@@ -244,7 +244,7 @@ impl<const V: usize> QueryCodes<V> {
 }
 
 /// Copies rows of values, two and two put together, the dims padded to whole vectors: `[rows / 2, padded head_dim]`.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn load<L: Lanes>(lanes: L, rows: Rows<'_>, out: &mut Vec<ValuePairs>) {
     let Rows {
         codes, head_dim, ..
@@ -297,7 +297,7 @@ impl<const V: usize> Default for WeightCodes<V> {
 
 impl<const V: usize> WeightCodes<V> {
     /// Takes the weights of up to [`BLOCK`] keys, and multiplies them with the scales of the values.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn take<L: Lanes>(&mut self, lanes: L, weights: &mut [Queries<V>], scales: &[f32]) {
         for vector in 0..V {
             let mut largest = lanes.splat(0.0);
@@ -327,7 +327,7 @@ impl<const V: usize> WeightCodes<V> {
 
     /// `sums ← sums + weightsᵀ · values`, or without `sums` where nothing `goes_on`, for as many values, put together by
     /// [`load`]. `sums` is `[V * LANES, dims]`, the dims in `vectors` whole vectors.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn add_weighted<L: Lanes>(
         &self,
         lanes: L,
@@ -344,7 +344,7 @@ impl<const V: usize> WeightCodes<V> {
     }
 
     /// `R` queries at a time.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn add_rows<L: Lanes, const R: usize>(
         &self,
         lanes: L,

@@ -26,7 +26,7 @@ trait Meanwhile<L: Lanes> {
 struct Nothing;
 
 impl<L: Lanes> Meanwhile<L> for Nothing {
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn step(&mut self, _: L, _: usize) {}
 }
 
@@ -41,7 +41,7 @@ struct Widen<'a, E, const R: usize> {
 }
 
 impl<L: Lanes, E: Element, const R: usize> Meanwhile<L> for Widen<'_, E, R> {
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn step(&mut self, lanes: L, quarter: usize) {
         self.ahead.ask();
         let row = quarter * self.head_dim..(quarter + 1) * self.head_dim;
@@ -69,7 +69,7 @@ impl<const V: usize, const W: usize, const R: usize, const ROOM: usize>
 {
     /// `keys · query`. As where lanes are dims, a sum is kept for each of 16 classes of dims, and these are then added up
     /// halves onto halves. That is written out, so that all of them stay in registers.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn multiply<L: Lanes>(
         &self,
         lanes: L,
@@ -93,7 +93,7 @@ impl<const V: usize, const W: usize, const R: usize, const ROOM: usize>
     }
 
     /// The sum of a quarter of the classes, as many at a time as registers allow.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn quarter<L: Lanes>(&self, lanes: L, quarter: usize) -> Sums<L, W, R> {
         let first = quarter * LANES / 4;
         let [a, b, c, d] = if L::MANY_REGISTERS {
@@ -111,7 +111,7 @@ impl<const V: usize, const W: usize, const R: usize, const ROOM: usize>
     }
 
     /// The sums of `C` classes, from number `first` of [`FOLDED`] on.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     fn classes<L: Lanes, const C: usize>(&self, lanes: L, first: usize) -> [Sums<L, W, R>; C] {
         let mut sums = [[[lanes.splat(0.0); W]; R]; C];
         let strips = self.keys.chunks_exact(ROOM);
@@ -138,7 +138,7 @@ impl<const V: usize, const W: usize, const R: usize, const ROOM: usize>
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn add<L: Lanes, const W: usize, const R: usize>(
     lanes: L,
     mut a: Sums<L, W, R>,
@@ -153,7 +153,7 @@ fn add<L: Lanes, const W: usize, const R: usize>(
 }
 
 /// `keys · query` for the keys in strips with room for a piece, `R` keys and `W` vectors of queries at a time.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn scores_of_strips<L: Lanes, const V: usize, const W: usize, const R: usize>(
     lanes: L,
     keys: &[Strip],
@@ -174,7 +174,7 @@ pub(super) fn scores_of_strips<L: Lanes, const V: usize, const W: usize, const R
 }
 
 /// `keys · query` for keys as they lie in the cache, `R` keys and all queries at a time. `strips` is memory to work in.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn scores_of_rows<L: Lanes, E: Element, const V: usize, const R: usize>(
     lanes: L,
     keys: &[E],
@@ -222,7 +222,7 @@ pub(super) const fn value_steps<const Q: usize>(keys: usize, dims: usize, querie
 }
 
 /// `sums ← sums + weightᵀ · values`, `Q` queries at a time. `sums` is `[V * LANES, dims]`, the dims padded to whole vectors.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn value_tiles<L: Lanes, E: Element, const V: usize, const Q: usize>(
     lanes: L,
     values: Values<'_, E>,

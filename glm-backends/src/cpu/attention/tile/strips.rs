@@ -25,7 +25,7 @@ pub(super) fn make_room(strips: &mut Vec<Strip>, rows: usize, head_dim: usize) {
 }
 
 /// Copies all rows of `cache` into strips with room for a piece; INT8 codes without their scales.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn load<L: Lanes>(lanes: L, cache: CacheSlice<'_>, head_dim: usize, out: &mut [Strip]) {
     with_elements!(cache, |all| {
         // Loops of a known length for the heads of the published models.
@@ -36,7 +36,7 @@ pub(super) fn load<L: Lanes>(lanes: L, cache: CacheSlice<'_>, head_dim: usize, o
     });
 }
 
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 fn load_rows<L: Lanes, E: Element>(lanes: L, rows: &[E], head_dim: usize, out: &mut [Strip]) {
     let stream = Stream::on(rows);
     for (place, row) in rows.chunks_exact(head_dim).enumerate() {
@@ -46,7 +46,7 @@ fn load_rows<L: Lanes, E: Element>(lanes: L, rows: &[E], head_dim: usize, out: &
 }
 
 /// Copies a row to place `place` of strips with room for `ROOM` rows.
-#[inline(always)]
+#[cfg_attr(not(unoptimised), inline(always))]
 pub(super) fn widen<L: Lanes, E: Element, const ROOM: usize>(
     lanes: L,
     row: &[E],
@@ -75,7 +75,7 @@ pub(super) struct Values<'a, E> {
 
 impl<'a> Values<'a, f32> {
     /// Those from `place` on, in strips with room for a piece.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn of_strips(strips: &'a [Strip], place: usize, head_dim: usize) -> Self {
         Self {
             values: strips[place..].as_flattened(),
@@ -88,7 +88,7 @@ impl<'a> Values<'a, f32> {
 
 impl<'a, E: Element> Values<'a, E> {
     /// Some rows of a cache.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn of_cache(cache: &'a [E], rows: Range<usize>, head_dim: usize) -> Self {
         Self {
             values: &cache[rows.start * head_dim..rows.end * head_dim],
@@ -99,13 +99,13 @@ impl<'a, E: Element> Values<'a, E> {
     }
 
     /// The same; the compiler knows that rows have 128 dims.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn known_to_have_128_dims(self) -> Self {
         Self { dims: 128, ..self }
     }
 
     /// 16 dims of each row, from `dim` on; zero behind the last.
-    #[inline(always)]
+    #[cfg_attr(not(unoptimised), inline(always))]
     pub(super) fn columns<L: Lanes>(
         self,
         lanes: L,
