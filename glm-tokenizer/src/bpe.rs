@@ -58,6 +58,11 @@ impl Bpe {
         Self { trie, ranks }
     }
 
+    /// The pieces by their bytes.
+    pub(crate) fn trie(&self) -> &PieceTrie {
+        &self.trie
+    }
+
     pub(crate) fn segment(&self, text: &str) -> Vec<Segment> {
         let mut symbols: Vec<Symbol> = Vec::with_capacity(text.len());
         for (start, character) in text.char_indices() {

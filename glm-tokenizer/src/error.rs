@@ -153,6 +153,30 @@ pub enum Error {
         problem: &'static str,
     },
 
+    /// A piece has the name of a special token that is added behind the pieces, so tokens cannot be told by name.
+    #[error(
+        "tokens {first} and {second} are both named `{piece}`, expected a name for each, by which the `tokenizers` crate knows them"
+    )]
+    AmbiguousPiece {
+        /// The name.
+        piece: String,
+        /// Id of the piece.
+        first: usize,
+        /// Id of the special token.
+        second: usize,
+    },
+
+    /// The stock parts of the crate `tokenizers` would give other ids than the official tokenizer.
+    #[error("the stock parts of the `tokenizers` crate cannot express this tokenizer: {reason}")]
+    NotStock {
+        /// What they lack.
+        reason: &'static str,
+    },
+
+    /// The crate `tokenizers` refused a part that was made for it.
+    #[error("the `tokenizers` crate refuses the tokenizer: {0}")]
+    HuggingFace(Box<dyn std::error::Error + Send + Sync>),
+
     /// A valid SentencePiece model of a kind that no ChatGLM model uses.
     #[error("`{file}`: {field} is {found}, expected {expected}")]
     Unsupported {

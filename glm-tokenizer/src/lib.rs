@@ -1,11 +1,14 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod aligned_text;
 mod bpe;
 mod charsmap;
 mod clean_up;
 mod error;
 mod first_generation;
+#[cfg(feature = "tokenizers")]
+pub mod hugging_face;
 mod normalizer;
 mod padded_batch;
 mod piece_trie;

@@ -140,6 +140,11 @@ impl PieceTrie {
         (id != NONE).then_some(id)
     }
 
+    /// The id of a whole piece.
+    pub(crate) fn find(&self, piece: &[u8]) -> Option<TokenId> {
+        self.id(self.walk(Self::ROOT, piece)?)
+    }
+
     /// Length in bytes of the longest piece that `text` starts with.
     pub(crate) fn longest_prefix(&self, text: &[u8]) -> Option<usize> {
         let mut node = Self::ROOT;

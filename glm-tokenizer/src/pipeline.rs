@@ -2,10 +2,13 @@
 //!
 //! Nothing in the text is special here; `special_tokens` and `whitespace` come before it.
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use crate::bpe::Bpe;
 use crate::charsmap::Charsmap;
 use crate::normalizer::Normalizer;
-use crate::piece_trie::PieceTrie;
+use crate::piece_trie::{Duplicate, PieceTrie};
 use crate::sentencepiece_file::{Algorithm, Piece, PieceKind, SentencePieceFile};
 use crate::unigram::Unigram;
 use crate::vocabulary::Vocabulary;
@@ -17,6 +20,8 @@ pub(crate) struct Pipeline {
     pub(crate) vocabulary: Vocabulary,
     normalizer: Normalizer,
     segmenter: Segmenter,
+    /// The pieces that no text becomes: control, unknown and byte pieces.
+    reserved: HashMap<String, TokenId>,
 }
 
 #[derive(Debug)]
@@ -60,6 +65,7 @@ impl Pipeline {
             found: "without a normal piece".into(),
             expected: "a vocabulary",
         })?;
+        let reserved = reserved(file, &pieces, &trie)?;
         let segmenter = match algorithm {
             Algorithm::Unigram => Segmenter::Unigram(Unigram::new(trie, &pieces)),
             Algorithm::Bpe => Segmenter::Bpe(Bpe::new(trie, &pieces)),
@@ -69,31 +75,77 @@ impl Pipeline {
             vocabulary,
             normalizer,
             segmenter,
+            reserved,
         })
     }
 
-    /// Appends the ids of `text`.
-    pub(crate) fn encode(&self, text: &str, ids: &mut Vec<TokenId>) {
+    /// Gives `emit` the ids of `text`.
+    pub(crate) fn encode(&self, text: &str, mut emit: impl FnMut(TokenId)) {
         let normalized = self.normalizer.normalize(text);
+        self.tokens(&normalized, |id, _| emit(id));
+    }
+
+    /// Gives `emit` the ids of `text`, each with the bytes of the text that it stands for.
+    pub(crate) fn encode_with_offsets(
+        &self,
+        text: &str,
+        mut emit: impl FnMut(TokenId, Range<usize>),
+    ) {
+        let normalized = self.normalizer.normalize_aligned(text);
+        self.tokens(normalized.text(), |id, range| {
+            emit(id, normalized.source(range));
+        });
+    }
+
+    /// Gives `emit` the tokens of a normalised text, and where they are.
+    fn tokens(&self, normalized: &str, mut emit: impl FnMut(TokenId, Range<usize>)) {
         let segments = match &self.segmenter {
-            Segmenter::Unigram(unigram) => unigram.segment(&normalized),
-            Segmenter::Bpe(bpe) => bpe.segment(&normalized),
+            Segmenter::Unigram(unigram) => unigram.segment(normalized),
+            Segmenter::Bpe(bpe) => bpe.segment(normalized),
         };
-        ids.reserve(segments.len());
-        let mut after_unknown = false;
+        // A run of unknown characters is one token.
+        let mut unknown: Option<Range<usize>> = None;
         for (range, id) in segments {
             match (id, self.vocabulary.byte_ids()) {
-                (Some(id), _) => ids.push(id),
-                (None, Some(byte_ids)) => {
-                    let bytes = &normalized.as_bytes()[range];
-                    ids.extend(bytes.iter().map(|&byte| byte_ids[usize::from(byte)]));
+                (Some(id), _) => {
+                    if let Some(run) = unknown.take() {
+                        emit(self.vocabulary.unknown(), run);
+                    }
+                    emit(id, range);
                 }
-                // A run of unknown characters is one token.
-                (None, None) if after_unknown => {}
-                (None, None) => ids.push(self.vocabulary.unknown()),
+                (None, Some(byte_ids)) => {
+                    for &byte in &normalized.as_bytes()[range.clone()] {
+                        emit(byte_ids[usize::from(byte)], range.clone());
+                    }
+                }
+                (None, None) => {
+                    let start = unknown.map_or(range.start, |run| run.start);
+                    unknown = Some(start..range.end);
+                }
             }
-            after_unknown = id.is_none();
         }
+        if let Some(run) = unknown {
+            emit(self.vocabulary.unknown(), run);
+        }
+    }
+
+    /// The id of a piece, of whatever kind.
+    pub(crate) fn piece_to_id(&self, piece: &str) -> Option<TokenId> {
+        let trie = match &self.segmenter {
+            Segmenter::Unigram(unigram) => unigram.trie(),
+            Segmenter::Bpe(bpe) => bpe.trie(),
+        };
+        let reserved = || self.reserved.get(piece).copied();
+        trie.find(piece.as_bytes()).or_else(reserved)
+    }
+
+    /// True if nothing in a text changes but its spaces, each of them, to `▁`.
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn normalizes_spaces_only(&self) -> bool {
+        let normalizer = &self.normalizer;
+        normalizer.charsmap.is_none()
+            && normalizer.user_defined.is_none()
+            && !normalizer.remove_extra_whitespaces
     }
 
     /// True if decoding drops the spaces that encoding put, or may have put, before the first word.
@@ -130,16 +182,38 @@ fn trie(file: &str, pieces: &[Piece], kinds: &[PieceKind]) -> Result<Option<Piec
         return Ok(None);
     }
     let trie = PieceTrie::new(entries).map_err(|duplicate| {
-        let first = duplicate.first as usize;
-        Error::DuplicatePiece {
-            file: file.into(),
-            piece: pieces
-                .get(first)
-                .map(|piece| piece.text.clone())
-                .unwrap_or_default(),
-            first,
-            second: duplicate.second as usize,
-        }
+        let Duplicate { first, second } = duplicate;
+        let piece = pieces.get(first as usize);
+        duplicate_piece(file, piece.map_or("", |piece| &piece.text), first, second)
     })?;
     Ok(Some(trie))
+}
+
+/// The pieces that are not in `trie`, by text. A text that two pieces have, of whatever kinds, has no one id.
+fn reserved(
+    file: &str,
+    pieces: &[Piece],
+    trie: &PieceTrie,
+) -> Result<HashMap<String, TokenId>, Error> {
+    let mut reserved = HashMap::new();
+    let kinds = [PieceKind::Control, PieceKind::Unknown, PieceKind::Byte];
+    for (id, piece) in (0..).zip(pieces) {
+        if kinds.contains(&piece.kind)
+            && let Some(first) = trie
+                .find(piece.text.as_bytes())
+                .or_else(|| reserved.insert(piece.text.clone(), id))
+        {
+            return Err(duplicate_piece(file, &piece.text, first, id));
+        }
+    }
+    Ok(reserved)
+}
+
+fn duplicate_piece(file: &str, piece: &str, first: TokenId, second: TokenId) -> Error {
+    Error::DuplicatePiece {
+        file: file.into(),
+        piece: piece.into(),
+        first: first.min(second) as usize,
+        second: first.max(second) as usize,
+    }
 }

@@ -17,6 +17,11 @@ pub(crate) const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) const MAX_PIECES: usize = 1 << 20;
 /// Longest piece, in bytes of UTF-8.
 pub(crate) const MAX_PIECE_BYTES: usize = 1024;
+/// Longest text for unknown pieces, in bytes: each of them gives it when it is decoded. The published ones have 5.
+pub(crate) const MAX_UNK_SURFACE_BYTES: usize = 64;
+/// Largest score of a piece, up or down, so that sums of scores stay finite. Log probabilities are near 0; the scores of
+/// BPE pieces count down to minus their number.
+pub(crate) const MAX_SCORE: f32 = 1e9;
 
 /// The parts of a SentencePiece model that decide about text and ids.
 #[derive(Debug)]
@@ -129,7 +134,18 @@ impl SentencePieceFile {
                     false,
                 )?,
                 35 => self.byte_fallback = field.bool("trainer_spec.byte_fallback")?,
-                44 => self.unk_surface = field.string("trainer_spec.unk_surface")?.into(),
+                44 => {
+                    let surface = field.string("trainer_spec.unk_surface")?;
+                    if surface.len() > MAX_UNK_SURFACE_BYTES {
+                        return Err(limit(
+                            message.file,
+                            "the length in bytes of trainer_spec.unk_surface",
+                            surface.len(),
+                            MAX_UNK_SURFACE_BYTES,
+                        ));
+                    }
+                    self.unk_surface = surface.into();
+                }
                 _ => {}
             }
         }
@@ -239,6 +255,9 @@ fn read_piece(mut message: Message<'_>, id: usize) -> Result<Piece, Error> {
     }
     if !piece.score.is_finite() {
         return Err(bad("has a score that is not a finite number"));
+    }
+    if piece.score.abs() > MAX_SCORE {
+        return Err(bad("has a score beyond 1e9 or -1e9"));
     }
     Ok(piece)
 }

@@ -79,16 +79,14 @@ impl SpecialTokens {
         }
     }
 
-    /// The name of an id that ChatGLM2-6B adds after its pieces.
-    pub(crate) fn added_name(&self, id: TokenId) -> Option<&'static str> {
-        Some(match id {
-            _ if id == self.mask => "[MASK]",
-            _ if id == self.gmask => "[gMASK]",
-            _ if Some(id) == self.smask => "[sMASK]",
-            _ if id == self.sop => "sop",
-            _ if id == self.eop => "eop",
-            _ => return None,
-        })
+    /// What ChatGLM2-6B adds after its pieces.
+    pub(crate) fn added(&self, family: Family) -> Vec<(&'static str, TokenId)> {
+        if family != Family::ChatGlm2 {
+            return Vec::new();
+        }
+        let mut added = self.masks();
+        added.extend([("sop", self.sop), ("eop", self.eop)]);
+        added
     }
 
     /// The texts that the official tokenizer turns into tokens wherever they stand: those its
@@ -172,7 +170,7 @@ fn push_text<'a>(spans: &mut Vec<Span<'a>>, text: &'a str, after_token: bool, be
 }
 
 /// `str.isspace` of Python, which counts the four ASCII separators besides Unicode's white space.
-fn is_python_space(character: char) -> bool {
+pub(crate) fn is_python_space(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}')
 }
 

@@ -63,6 +63,16 @@ impl StreamDecoder {
         self.restore(&text, out);
     }
 
+    /// Takes text that is no token of the vocabulary and returns the text that is now certain.
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn push_text(&mut self, verbatim: &str) -> String {
+        let mut text = String::new();
+        self.decode_meaning(Meaning::Verbatim(verbatim), &mut text);
+        let mut out = String::new();
+        self.restore(&text, &mut out);
+        out
+    }
+
     /// Returns what was held back; half a character becomes `U+FFFD` for each of its bytes. The decoder
     /// is then ready for another text.
     pub fn finish(&mut self) -> String {
@@ -93,6 +103,10 @@ impl StreamDecoder {
         let Some(meaning) = tokenizer.meaning(id, self.skip_special_tokens) else {
             return;
         };
+        self.decode_meaning(meaning, text);
+    }
+
+    fn decode_meaning(&mut self, meaning: Meaning<'_>, text: &mut String) {
         if let Meaning::Byte(byte) = meaning {
             self.bytes.push(byte);
             self.take_characters(text);
@@ -106,7 +120,7 @@ impl StreamDecoder {
             Meaning::Piece(piece) => {
                 let mut piece = piece;
                 if self.at_start {
-                    let leading = tokenizer.pipeline.strips_leading_space();
+                    let leading = self.tokenizer.pipeline.strips_leading_space();
                     if leading != LeadingSpace::Keep
                         && let Some(rest) = piece.strip_prefix(SPACE_SYMBOL)
                     {

@@ -1,5 +1,6 @@
 //! The tokenizer of one model: the family's rules around the SentencePiece pipeline.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub(crate) struct TokenizerData {
     pub(crate) family: Family,
     pub(crate) pipeline: Pipeline,
     special: SpecialTokens,
+    /// Tokens after the pieces, by name.
+    added: Vec<(&'static str, TokenId)>,
     /// Texts that become tokens in `encode_official`.
     official: Vec<(&'static str, TokenId)>,
     /// Texts that become tokens in `encode_infilling`.
@@ -105,12 +108,42 @@ impl GlmTokenizer {
         Ok(Self {
             data: Arc::new(TokenizerData {
                 family,
+                added: special.added(family),
                 official: special.official(family),
                 masks: special.masks(),
                 pipeline,
                 special,
             }),
         })
+    }
+
+    /// Whether `decode` with these options cleans up.
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn cleans_up(&self, options: DecodeOptions) -> bool {
+        self.data.cleans_up(options)
+    }
+
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.data.pipeline
+    }
+
+    /// Texts that become tokens in [`encode_official`](Self::encode_official).
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn official_texts(&self) -> &[(&'static str, TokenId)] {
+        &self.data.official
+    }
+
+    /// Tokens after the pieces.
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn added_tokens(&self) -> &[(&'static str, TokenId)] {
+        &self.data.added
+    }
+
+    /// True for an id that gives no text.
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn is_silent(&self, id: TokenId) -> bool {
+        matches!(self.data.meaning(id, false), None | Some(Meaning::Control))
     }
 
     /// The family whose rules this tokenizer follows.
@@ -140,6 +173,16 @@ impl GlmTokenizer {
         let mut ids = Vec::new();
         self.data.encode_text(text, &mut ids);
         ids
+    }
+
+    /// [`encode`](Self::encode), with the bytes of `text` that each token stands for.
+    ///
+    /// `&text[range]` is always valid, and neither the starts nor the ends of the ranges ever go back. Tokens of one
+    /// character, such as its bytes, all have its range. `▁` stands for the spaces that became it, for none if it was
+    /// put before the text. Characters that the normaliser drops, and spaces that it removes at the end, belong to no
+    /// token.
+    pub fn encode_with_offsets(&self, text: &str) -> Vec<(TokenId, Range<usize>)> {
+        self.data.encode_text_with_offsets(text)
     }
 
     /// Ids of the official `tokenizer.encode(text, add_special_tokens=False)`: for ChatGLM-6B,
@@ -274,11 +317,21 @@ impl GlmTokenizer {
     /// the vocabulary.
     pub fn id_to_piece(&self, id: TokenId) -> Option<&str> {
         let index = id.checked_sub(self.data.family.id_offset())?;
-        self.data
-            .pipeline
-            .vocabulary
-            .piece(index)
-            .or_else(|| self.data.special.added_name(id))
+        self.data.pipeline.vocabulary.piece(index).or_else(|| {
+            let mut added = self.data.added.iter();
+            added.find(|(_, added)| *added == id).map(|(name, _)| *name)
+        })
+    }
+
+    /// The id of a piece as [`id_to_piece`](Self::id_to_piece) writes it. Not for text: a user who writes `[gMASK]` has
+    /// not written the token.
+    pub fn piece_to_id(&self, piece: &str) -> Option<TokenId> {
+        let data = &self.data;
+        let in_file = data.pipeline.piece_to_id(piece);
+        in_file.map(|id| id + data.family.id_offset()).or_else(|| {
+            let mut added = data.added.iter();
+            added.find(|(name, _)| *name == piece).map(|(_, id)| *id)
+        })
     }
 
     /// The pieces of [`encode_official`](Self::encode_official), as the official `tokenizer.tokenize(text)`.
@@ -298,17 +351,29 @@ impl TokenizerData {
     }
 
     fn encode_text(&self, text: &str, ids: &mut Vec<TokenId>) {
-        match self.family {
-            Family::ChatGlm => self.pipeline.encode(&whitespace::to_symbols(text), ids),
-            Family::ChatGlmFirstGeneration => {
-                let start = ids.len();
-                self.pipeline.encode(&whitespace::to_symbols(text), ids);
-                for id in &mut ids[start..] {
-                    *id += self.family.id_offset();
-                }
-            }
-            Family::ChatGlm2 => self.pipeline.encode(text, ids),
+        let text = if self.family.is_chatglm() {
+            whitespace::to_symbols(text)
+        } else {
+            text.into()
+        };
+        let offset = self.family.id_offset();
+        self.pipeline.encode(&text, |id| ids.push(id + offset));
+    }
+
+    fn encode_text_with_offsets(&self, text: &str) -> Vec<(TokenId, Range<usize>)> {
+        let mut tokens = Vec::new();
+        let offset = self.family.id_offset();
+        if self.family.is_chatglm() {
+            let symbols = whitespace::to_symbols_aligned(text);
+            self.pipeline
+                .encode_with_offsets(symbols.text(), |id, range| {
+                    tokens.push((id + offset, symbols.source(range)));
+                });
+        } else {
+            self.pipeline
+                .encode_with_offsets(text, |id, range| tokens.push((id + offset, range)));
         }
+        tokens
     }
 
     fn encode_with_tokens(&self, text: &str, tokens: &[(&str, TokenId)]) -> Vec<TokenId> {
@@ -339,7 +404,9 @@ impl TokenizerData {
                 None
             }
             // The official tokenizer gives the empty string as the piece of its pad, which is <unk>.
-            Family::ChatGlm2 if id == special.pad || special.added_name(id).is_some() => {
+            Family::ChatGlm2
+                if id == special.pad || self.added.iter().any(|&(_, added)| added == id) =>
+            {
                 Some(Meaning::Control)
             }
             _ => self.pipeline.vocabulary.meaning(id),

@@ -59,6 +59,11 @@ impl Unigram {
         }
     }
 
+    /// The pieces by their bytes.
+    pub(crate) fn trie(&self) -> &PieceTrie {
+        &self.trie
+    }
+
     pub(crate) fn segment(&self, text: &str) -> Vec<Segment> {
         let bytes = text.as_bytes();
         let mut best = vec![

@@ -48,9 +48,8 @@ impl Vocabulary {
                 PieceKind::Byte => {
                     let byte = parse_byte(&piece.text)
                         .ok_or_else(|| bad("is a byte piece, but not written like `<0x41>`"))?;
-                    if byte_ids[usize::from(byte)].replace(id).is_some() {
-                        return Err(bad("is a second piece for the same byte"));
-                    }
+                    // The same byte twice would be the same text twice, which the pipeline has refused.
+                    byte_ids[usize::from(byte)] = Some(id);
                 }
                 _ => {}
             }
@@ -85,6 +84,11 @@ impl Vocabulary {
 
     pub(crate) fn len(&self) -> usize {
         self.pieces.len()
+    }
+
+    #[cfg(feature = "tokenizers")]
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
     pub(crate) fn piece(&self, id: TokenId) -> Option<&str> {

@@ -6,7 +6,9 @@
 //! text. Restoring works on the text, not on tokens: also `<`, `n`, `>` one after another is a line feed.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::ops::Range;
+
+use crate::aligned_text::AlignedText;
 
 const LINE_FEED: &str = "<n>";
 const TAB: &str = "<|tab|>";
@@ -27,33 +29,43 @@ pub(crate) fn to_symbols(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut symbols = String::with_capacity(text.len() + text.len() / 2);
-    let mut rest = text;
-    while let Some(character) = rest.chars().next() {
-        match character {
-            '\n' => symbols.push_str(LINE_FEED),
-            '\t' => symbols.push_str(TAB),
-            ' ' => {
-                let blanks = rest.len() - rest.trim_start_matches(' ').len();
-                push_blanks(&mut symbols, blanks);
-                rest = &rest[blanks..];
-                continue;
-            }
-            other => symbols.push(other),
-        }
-        rest = &rest[character.len_utf8()..];
-    }
+    replace(text, |part, _| symbols.push_str(part));
     Cow::Owned(symbols)
 }
 
-fn push_blanks(symbols: &mut String, mut blanks: usize) {
-    while blanks > 1 {
-        let run = blanks.min(MAX_BLANK);
-        // Writing to a `String` cannot fail.
-        let _ = write!(symbols, "{BLANK_START}{run}{BLANK_END}");
-        blanks -= run;
-    }
-    if blanks == 1 {
-        symbols.push(' ');
+/// [`to_symbols`], with the bytes of `text` that each byte of the result stands for.
+pub(crate) fn to_symbols_aligned(text: &str) -> AlignedText {
+    let mut symbols = AlignedText::default();
+    replace(text, |part, source| symbols.push(part, source));
+    symbols
+}
+
+/// Gives `emit` the symbols and what lies between them, each with the bytes of `text` that it stands for.
+fn replace(text: &str, mut emit: impl FnMut(&str, Range<usize>)) {
+    let mut at = 0;
+    while let Some(character) = text[at..].chars().next() {
+        let end = at + character.len_utf8();
+        match character {
+            '\n' => emit(LINE_FEED, at..end),
+            '\t' => emit(TAB, at..end),
+            ' ' => {
+                let rest = &text[at..];
+                let end = at + rest.len() - rest.trim_start_matches(' ').len();
+                while at < end {
+                    let blanks = (end - at).min(MAX_BLANK);
+                    if blanks == 1 {
+                        emit(" ", at..end);
+                    } else {
+                        let symbol = format!("{BLANK_START}{blanks}{BLANK_END}");
+                        emit(&symbol, at..at + blanks);
+                    }
+                    at += blanks;
+                }
+                continue;
+            }
+            _ => emit(&text[at..end], at..end),
+        }
+        at = end;
     }
 }
 

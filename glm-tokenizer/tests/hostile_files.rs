@@ -196,6 +196,118 @@ fn bad_pieces() {
     assert_eq!((piece.as_str(), first, second), ("a", 1, 2));
 }
 
+/// Finite, but sums of them are not, and a sum that is no number decides nothing.
+#[test]
+fn absurd_scores() {
+    for score in [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        1.1e9,
+        -1.1e9,
+    ] {
+        let model = model_file::chatglm(&[("a", -1.0), ("b", score)], &[]);
+        let found = error(&model);
+        assert!(
+            matches!(found, Error::BadPiece { .. }),
+            "{score}: {found:?}"
+        );
+    }
+    for score in [-1e9, 0.0, 1e9] {
+        load(&model_file::chatglm(&[("a", -1.0), ("b", score)], &[])).unwrap();
+    }
+}
+
+/// A text with two ids has none, whatever kinds of pieces they are.
+#[test]
+fn the_same_text_twice() {
+    use model_file::{BYTE, USER_DEFINED};
+    for (text, first_kind, second_kind) in [
+        ("a", NORMAL, NORMAL),
+        ("a", NORMAL, USER_DEFINED),
+        ("[gMASK]", CONTROL, CONTROL),
+        ("[gMASK]", CONTROL, NORMAL),
+        ("[gMASK]", USER_DEFINED, CONTROL),
+        ("<0x41>", BYTE, BYTE),
+        ("<0x41>", NORMAL, BYTE),
+        ("<unk>", CONTROL, UNKNOWN),
+        ("<unk>", NORMAL, UNKNOWN),
+    ] {
+        let mut model = Message::default()
+            .piece("b", -1.0, NORMAL)
+            .piece(text, -1.0, first_kind)
+            .piece(text, -1.0, second_kind);
+        if second_kind != UNKNOWN {
+            model = model.piece("<unk>", 0.0, UNKNOWN);
+        }
+        match error(&model.0) {
+            Error::DuplicatePiece {
+                piece,
+                first,
+                second,
+                ..
+            } => {
+                assert_eq!((piece.as_str(), first, second), (text, 1, 2));
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn more_pieces_than_any_model_has() {
+    let piece = Message::default().bytes(1, b"a");
+    let one = Message::default().bytes(1, &piece.0).0;
+    let found = error(&one.repeat((1 << 20) + 1));
+    assert!(
+        matches!(
+            found,
+            Error::LimitExceeded {
+                found: 1_048_577,
+                ..
+            }
+        ),
+        "{found:?}"
+    );
+    let found = error(&one.repeat(1 << 20));
+    assert!(matches!(found, Error::DuplicatePiece { .. }), "{found:?}");
+    let found = error(&vec![0x0a, 0x00].repeat(1 << 20));
+    assert!(matches!(found, Error::BadPiece { id: 0, .. }), "{found:?}");
+    let found = error(&vec![0; (16 << 20) + 1]);
+    assert!(matches!(found, Error::LimitExceeded { .. }), "{found:?}");
+}
+
+/// Each unknown piece gives the text, so a few ids would be gigabytes.
+#[test]
+fn a_long_text_for_unknown_pieces() {
+    let with = |length| {
+        let trainer = model_file::trainer_spec(model_file::UNIGRAM, false);
+        let trainer = trainer.bytes(44, "x".repeat(length).as_bytes());
+        model_file::chatglm_pieces(&[("a", -1.0)])
+            .bytes(2, &trainer.0)
+            .0
+    };
+    let tokenizer = load(&with(64)).unwrap();
+    assert_eq!(
+        tokenizer.decode(&[0, 0], DecodeOptions::default()),
+        "x".repeat(128)
+    );
+    let found = error(&with(5_000_000));
+    assert!(
+        matches!(
+            found,
+            Error::LimitExceeded {
+                found: 5_000_000,
+                limit: 64,
+                ..
+            }
+        ),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn missing_pieces() {
     let missing = |model: Message| match error(&model.0) {
@@ -280,6 +392,50 @@ fn broken_normalisation_tables() {
         let found = error(&model_file::chatglm(&[("a", -1.0)], &table));
         assert!(matches!(found, Error::Charsmap { .. }), "{found:?}");
     }
+}
+
+/// One character must not become millions, and a long text must not be looked at from each of its bytes to its end.
+#[test]
+fn what_normalisation_costs_has_a_limit() {
+    let with = |table: &[u8]| model_file::chatglm(&[("a", -1.0), ("x", -2.0)], table);
+    let long = "x".repeat(5_000_000);
+    let found = error(&with(&model_file::charsmap(&[(b'A', &long)])));
+    assert!(
+        matches!(
+            found,
+            Error::LimitExceeded {
+                found: 5_000_000,
+                limit: 256,
+                ..
+            }
+        ),
+        "{found:?}"
+    );
+    let most = "x".repeat(256);
+    let tokenizer = load(&with(&model_file::charsmap(&[(b'A', &most)]))).unwrap();
+    assert_eq!(tokenizer.encode("aAA").len(), 2 + 2 * 256);
+
+    // `a` leads back to where it came from.
+    let mut looping = model_file::charsmap(&[(b'-', "")]);
+    let unit = 4 + 4 * (256 ^ usize::from(b'a'));
+    looping[unit..unit + 4]
+        .copy_from_slice(&(u32::from(b'a') << 10 | u32::from(b'a')).to_le_bytes());
+    let found = error(&with(&looping));
+    assert!(matches!(found, Error::Charsmap { .. }), "{found:?}");
+
+    // Size alone is no fault: five megabytes of units that nothing leads to.
+    let mut large = model_file::charsmap(&[(b'A', "xx")]);
+    let replacements = large.split_off(4 + 4096);
+    for index in 1024..1_250_000_u32 {
+        large.extend((256 << 10 | index & 0xff).to_le_bytes());
+    }
+    let units = (large.len() - 4) as u32;
+    large[..4].copy_from_slice(&units.to_le_bytes());
+    large.extend(replacements);
+    assert_eq!(
+        load(&with(&large)).unwrap().tokenize("aA"),
+        ["▁", "a", "x", "x"]
+    );
 }
 
 #[test]

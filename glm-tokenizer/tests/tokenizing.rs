@@ -82,6 +82,24 @@ fn bpe_merges_by_score_then_from_the_left() {
 }
 
 #[test]
+fn pieces_and_ids_are_each_others_inverse() {
+    for tokenizer in all() {
+        let ids = 0..tokenizer.vocab_size() as TokenId;
+        let mut known = 0;
+        for id in ids {
+            if let Some(piece) = tokenizer.id_to_piece(id) {
+                assert_eq!(tokenizer.piece_to_id(piece), Some(id), "{piece}");
+                known += 1;
+            }
+        }
+        assert!(known > 256);
+        assert_eq!(tokenizer.piece_to_id("no piece"), None);
+        let gmask = Some(tokenizer.special_tokens().gmask);
+        assert_eq!(tokenizer.piece_to_id("[gMASK]"), gmask);
+    }
+}
+
+#[test]
 fn what_is_no_piece_becomes_bytes() {
     for tokenizer in [chatglm(), chatglm2(true)] {
         assert_eq!(tokenizer.tokenize("é")[1..], ["<0xC3>", "<0xA9>"]);
