@@ -7,7 +7,7 @@ use glm_core::{
     CachePrecision, GenerationOptions, Model, Numerics, TokenId,
     chat::{ChatOptions, Conversation},
     config::PositionRules,
-    generate::{CancelToken, Generated, Generator},
+    generate::{CancelToken, Generator},
     prefix_cache::{Prefix, PrefixCache, PrefixCacheStatistics},
 };
 use proptest::prelude::*;
