@@ -96,6 +96,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file that is larger than any of its kind, or would need more memory.
+    #[error("{} has more than {most} {what}, which no file of its kind needs; it is not read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there may be.
+        most: u64,
+    },
     /// A `.bin` file whose pickle does more than describe tensors. Nothing of it was executed.
     #[error("{} is not a plain weight file, nothing in it was executed: {reason}", path.display())]
     UnsafePickle {
@@ -411,7 +421,12 @@ impl Error {
                 path: path.to_path_buf(),
                 found,
             },
-            too_long => Self::malformed(path, too_long),
+            FileError::TooLong { most } => Self::TooLarge {
+                path: path.to_path_buf(),
+                what: "bytes",
+                most,
+            },
+            other => Self::malformed(path, other),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use glm_core::{Error as ModelError, SnapshotField, chat::Conversation, prefix_cache::Prefix};
+use glm_core::{
+    Error as ModelError, SnapshotField, chat::Conversation, prefix_cache::Prefix,
+    regular_file::FileKind,
+};
 
 use crate::{error::Result, language::Language, output::note};
 
@@ -13,9 +16,17 @@ pub(crate) fn load(
     conversation: Conversation,
     language: Language,
 ) -> Result<Conversation> {
-    if matches!(path.try_exists(), Ok(false)) {
-        check_folder(path)?;
-        return Ok(conversation);
+    match FileKind::at(path) {
+        Ok(None) => {
+            check_folder(path)?;
+            return Ok(conversation);
+        }
+        // Nothing could be read from it, and nothing may be written over it.
+        Ok(Some(found @ FileKind::DanglingLink)) => {
+            let path = path.to_path_buf();
+            return Err(ModelError::NotAFile { path, found }.into());
+        }
+        _ => {}
     }
     match Prefix::load(conversation.model(), path) {
         Ok(prefix) => {

@@ -71,3 +71,24 @@ fn nothing_is_written_over_a_file_of_another_kind() {
     let beams = chat(&["--prompt-cache", "x", "--num-beams", "2"]);
     assert_eq!(beams.status.code(), Some(2));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_device_stays_a_device() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache");
+    for (target, found) in [
+        ("/dev/null", "a character device"),
+        ("/dev/zero", "a character device"),
+        ("nothing", "a symbolic link to nothing"),
+    ] {
+        symlink(target, &path).unwrap();
+        let refused = chat(&["--once", "a", "--prompt-cache", path.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(1));
+        let expected = format!("{} is {found}", path.display());
+        assert!(stderr(&refused).contains(&expected), "{}", stderr(&refused));
+        assert_eq!(fs::read_link(&path).unwrap(), Path::new(target));
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -191,3 +191,33 @@ fn gptq_needs_a_text_and_gives_a_model_that_answers() {
     let reply = model.chat(&tokenizer, "法国的首都是哪里？", &[]).unwrap();
     assert_eq!(reply.response, "法国的首都是巴黎。");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_device_stays_a_device_and_a_limit_leaves_nothing() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.glm");
+    let dir = golden("chatglm-6b-tiny");
+    for target in ["/dev/null", "nothing"] {
+        symlink(target, &file).unwrap();
+        for arguments in [&["--force"][..], &["--force", "--format", "official"], &[]] {
+            let message = refusal(&quantize(&dir, &file, arguments));
+            assert!(message.contains("model.glm is a"), "{message}");
+        }
+        assert_eq!(fs::read_link(&file).unwrap(), Path::new(target));
+        fs::remove_file(&file).unwrap();
+    }
+    // The signal of the limit would end the process; its limit is known before.
+    for shell in ["ulimit -f 8", "trap '' XFSZ; ulimit -f 8"] {
+        let output = Command::new("sh")
+            .args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_quantize"))
+            .args([&dir, Path::new("-o"), &file])
+            .output()
+            .unwrap();
+        let message = refusal(&output);
+        assert!(message.contains("ulimit -f"), "{message}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -7,12 +7,17 @@
 mod byte_source;
 mod ggml_file;
 mod ggml_header;
+mod pickle_imports;
 mod pickle_scan;
+mod pickle_source;
 mod safetensors_file;
 mod shard_index;
 mod tensor_info;
 mod torch_file;
+mod torch_pickles;
+mod unique_entries;
 mod weight_file;
+mod zip_end;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +34,9 @@ use safetensors_file::SafetensorsFile;
 use torch_file::TorchFile;
 
 pub use tensor_info::{TensorInfo, WeightDType};
+
+/// Most tensors of a checkpoint, and of each of its files. ChatGLM-6B has 339.
+const MAX_TENSORS: usize = 1 << 16;
 
 /// The open weight files of a checkpoint.
 pub struct CheckpointFiles {
@@ -388,6 +396,13 @@ impl CheckpointFiles {
                         first.info.file.display()
                     ),
                 ));
+            }
+            if self.tensors.len() == MAX_TENSORS {
+                return Err(Error::TooLarge {
+                    path: info.file,
+                    what: "tensors",
+                    most: MAX_TENSORS as u64,
+                });
             }
             let shard = self.shards.len();
             self.tensors

@@ -70,6 +70,8 @@ pub(crate) fn named_file(error: &Error) -> &Path {
         | Error::Truncated { path, .. }
         | Error::Malformed { path, .. }
         | Error::UnsafePickle { path, .. }
+        | Error::TooLarge { path, .. }
+        | Error::NotAFile { path, .. }
         | Error::TensorType { path, .. }
         | Error::MissingTensor { path, .. } => path,
         other => panic!("unexpected kind of error: {other}"),

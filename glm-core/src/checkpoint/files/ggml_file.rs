@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use glm_quant::GgmlBlock;
 use glm_tokenizer::regular_file;
 
+use super::MAX_TENSORS;
 use super::byte_source::ByteSource;
 use super::ggml_header::GgmlHeader;
 use super::tensor_info::{TensorInfo, WeightDType};
@@ -33,8 +34,6 @@ const MAGIC: [u8; 4] = *b"ggml";
 const GGUF_MAGIC: [u8; 4] = *b"GGUF";
 /// Data begin at a multiple of this.
 const ALIGNMENT: u64 = 16;
-/// Most tensors of a file. ChatGLM-6B has 339.
-const MAX_TENSORS: usize = 1 << 16;
 /// Longest name of a tensor, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 /// Most extents of a tensor: ggml's own limit.

@@ -1,26 +1,63 @@
-//! Looks through a pickle for names of things it would call.
+//! Looks through a pickle for names of things it would call, and for sizes that no weight file has.
 //!
 //! A pickle is a program: unpickled by Python, it may import and call anything, which is how a `.bin` file
 //! can run code on the machine that loads it. `pytorch-reader` never calls anything and skips what it does
 //! not know, so such a file would load here without harm, and without a warning to the user, who may next
-//! open it in Python. This pass reads the opcodes in order, builds no object, and refuses every imported
-//! name outside those that make up tensors and plain containers, as `torch.load(weights_only=True)` does.
+//! open it in Python. This pass follows the opcodes in order, and refuses every imported name outside those
+//! that make up tensors and plain containers, as `torch.load(weights_only=True)` does.
+//!
+//! It keeps a stack and a memo as the reader does, but of each value only what it weighs: the bytes that the
+//! reader would need for it, the tensors in it and the bytes of their names. A value that is fetched from the
+//! memo is a copy of the whole there, a name is made of the keys of all dictionaries around the tensor, and a
+//! few kilobytes of opcodes can thus ask for more memory than there is. What is beyond a limit is refused
+//! before the reader sees it.
 //!
 //! Opcodes: `Lib/pickletools.py` of CPython, protocols 0 to 5.
 
-use std::collections::HashMap;
-use std::io::{self, BufRead, Read};
+use std::{
+    collections::HashMap,
+    io::{self, BufRead},
+    rc::Rc,
+};
 
-/// Longest module or class name kept; a longer one is not on the list of allowed ones anyway.
-const MAX_NAME_BYTES: u64 = 256;
+use super::{
+    MAX_TENSORS,
+    pickle_imports::check_import,
+    pickle_source::{PickleSource, PickleText},
+};
+
+/// Bytes of all pickles of a file together. That of ChatGLM-6B has 0.1 MB.
+pub(super) const MAX_PICKLE_BYTES: u64 = 32 << 20;
+/// Opcodes of all pickles of a file together. A tensor takes about 40.
+const MAX_OPERATIONS: u64 = 1 << 21;
+/// Values on the stack at a time. Python puts a dictionary together from a thousand pairs at a time, other programs from
+/// all of them.
+const MAX_STACK: usize = 1 << 17;
+/// Entries in the memo. A tensor takes about 10.
+const MAX_MEMO: usize = 1 << 18;
+/// Memory for all values that are made, copies included.
+const MAX_VALUE_BYTES: u64 = 256 << 20;
+/// Bytes of the names of all its tensors.
+const MAX_TENSOR_NAME_BYTES: u64 = 8 << 20;
+
+/// What the reader needs for a value besides its text: its place on the stack or in a container.
+const VALUE_BYTES: u64 = 128;
+/// Longest key that is no text: a number.
+const NUMBER_BYTES: u64 = 20;
+/// The highest protocol.
+const MAX_PROTOCOL: u8 = 5;
 
 /// Why a pickle was not accepted.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// It imports this name, or gets at it in a way that hides the name.
     Unsafe(String),
+    /// It has more of something than a weight file needs.
+    TooLarge { what: &'static str, most: u64 },
     /// A byte that is no opcode.
     NoOpcode(u8),
+    /// Opcodes that cannot follow one another.
+    Malformed(&'static str),
     /// It could not be read to its end.
     Io(io::Error),
 }
@@ -31,367 +68,499 @@ impl From<io::Error> for Refusal {
     }
 }
 
+type Result<T> = std::result::Result<T, Refusal>;
+
+/// What the pickles of one file may still use.
+#[derive(Debug)]
+pub(super) struct Budget {
+    bytes: u64,
+    operations: u64,
+    value_bytes: u64,
+}
+
+impl Budget {
+    pub(super) fn of_file() -> Self {
+        Self {
+            bytes: MAX_PICKLE_BYTES,
+            operations: MAX_OPERATIONS,
+            value_bytes: MAX_VALUE_BYTES,
+        }
+    }
+
+    fn operation(&mut self) -> Result<()> {
+        self.operations = self
+            .operations
+            .checked_sub(1)
+            .ok_or(too_large("opcodes in its pickles", MAX_OPERATIONS))?;
+        Ok(())
+    }
+
+    fn memory(&mut self, bytes: u64) -> Result<()> {
+        self.value_bytes = self
+            .value_bytes
+            .checked_sub(bytes)
+            .ok_or(too_large("bytes of values in its pickles", MAX_VALUE_BYTES))?;
+        Ok(())
+    }
+}
+
+fn too_large(what: &'static str, most: u64) -> Refusal {
+    Refusal::TooLarge { what, most }
+}
+
 /// Reads one pickle from `reader`, which is left just after its end.
-pub(super) fn scan(reader: &mut impl BufRead) -> Result<(), Refusal> {
-    let mut strings = RecentStrings::default();
-    loop {
-        let opcode = read_byte(reader)?;
-        match opcode {
-            b'.' => return Ok(()),
-
-            // Imports. INST is an import and a call in one.
-            b'c' | b'i' => {
-                let module = read_name_line(reader)?;
-                let name = read_name_line(reader)?;
-                check_import(&module, &name)?;
-                strings.forget();
-            }
-            0x93 => {
-                let (Some(module), Some(name)) = strings.take_last_two() else {
-                    return Err(Refusal::Unsafe(
-                        "it computes the name of what it imports".into(),
-                    ));
-                };
-                check_import(&module, &name)?;
-            }
-            0x82..=0x84 => {
-                return Err(Refusal::Unsafe(
-                    "it imports from the extension registry".into(),
-                ));
-            }
-
-            // Strings, which may become the operands of STACK_GLOBAL (0x93).
-            b'X' | b'T' | 0x8c | b'U' | 0x8d => {
-                let length = match opcode {
-                    0x8c | b'U' => read_number(reader, 1)?,
-                    0x8d => read_number(reader, 8)?,
-                    _ => read_number(reader, 4)?,
-                };
-                strings.push(read_counted_name(reader, length)?);
-            }
-            b'V' => strings.push(Some(read_name_line(reader)?)),
-
-            // The memo, through which a string may be fetched again.
-            0x94 => strings.memoize(None),
-            b'q' => strings.memoize(Some(read_number(reader, 1)?)),
-            b'r' => strings.memoize(Some(read_number(reader, 4)?)),
-            b'p' => strings.memoize(parse_index(&read_name_line(reader)?)),
-            b'h' => strings.fetch(read_number(reader, 1)?),
-            b'j' => strings.fetch(read_number(reader, 4)?),
-            b'g' => match parse_index(&read_name_line(reader)?) {
-                Some(index) => strings.fetch(index),
-                None => strings.forget(),
-            },
-
-            _ => {
-                skip_operand(opcode, reader)?;
-                strings.forget();
-            }
-        }
-    }
-}
-
-/// Skips the operand of an opcode that neither imports nor holds text.
-fn skip_operand(opcode: u8, reader: &mut impl BufRead) -> Result<(), Refusal> {
-    let length = match opcode {
-        // MARK, POP, POP_MARK, DUP, NONE, REDUCE, BUILD, DICT, LIST, TUPLE, SETITEM(S), APPEND(S), empty
-        // containers, OBJ, BINPERSID.
-        b'(' | b'0' | b'1' | b'2' | b'N' | b'R' | b'b' | b'd' | b'l' | b't' | b's' | b'u'
-        | b'a' | b'e' | b'}' | b']' | b')' | b'o' | b'Q' => 0,
-        // NEWOBJ, TUPLE1-3, NEWTRUE, NEWFALSE, EMPTY_SET, ADDITEMS, FROZENSET, NEWOBJ_EX, buffers.
-        0x81 | 0x85..=0x89 | 0x8f..=0x92 | 0x97 | 0x98 => 0,
-        // PROTO, BININT1.
-        0x80 | b'K' => 1,
-        // BININT2.
-        b'M' => 2,
-        // BININT.
-        b'J' => 4,
-        // BINFLOAT, FRAME.
-        b'G' | 0x95 => 8,
-        // LONG1, SHORT_BINBYTES.
-        0x8a | b'C' => read_number(reader, 1)?,
-        // LONG4, BINBYTES.
-        0x8b | b'B' => read_number(reader, 4)?,
-        // BINBYTES8, BYTEARRAY8.
-        0x8e | 0x96 => read_number(reader, 8)?,
-        // INT, LONG, FLOAT, STRING, PERSID: a line of text.
-        b'I' | b'L' | b'F' | b'S' | b'P' => {
-            reader.skip_until(b'\n')?;
-            return Ok(());
-        }
-        _ => return Err(Refusal::NoOpcode(opcode)),
+pub(super) fn scan(reader: &mut impl BufRead, budget: &mut Budget) -> Result<()> {
+    let mut left = budget.bytes;
+    let source = PickleSource {
+        reader,
+        left: &mut left,
     };
-    skip(reader, length)
+    let root = Walk {
+        source,
+        budget,
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    }
+    .run();
+    budget.bytes = left;
+    let root = root?;
+    if root.tensors > MAX_TENSORS as u64 {
+        return Err(too_large("tensors", MAX_TENSORS as u64));
+    }
+    if root.name_bytes > MAX_TENSOR_NAME_BYTES {
+        return Err(too_large("bytes of tensor names", MAX_TENSOR_NAME_BYTES));
+    }
+    Ok(())
 }
 
-/// The last two values on the stack as far as they are known strings, and the strings in the memo.
-#[derive(Default)]
-struct RecentStrings {
-    previous: Option<String>,
-    last: Option<String>,
-    memo: HashMap<u64, Option<String>>,
+/// What is known of a value.
+#[derive(Debug, Clone)]
+struct Value {
+    /// What the reader needs for it and everything in it, at most.
+    bytes: u64,
+    /// As a key: its length.
+    key_bytes: u64,
+    tensors: u64,
+    /// Of the tensors in it, as far as it decides about them.
+    name_bytes: u64,
+    is: Kind,
 }
 
-impl RecentStrings {
-    fn push(&mut self, string: Option<String>) {
-        self.previous = std::mem::replace(&mut self.last, string);
-    }
-
-    /// After an opcode whose effect on the stack is not followed.
-    fn forget(&mut self) {
-        self.previous = None;
-        self.last = None;
-    }
-
-    fn take_last_two(&mut self) -> (Option<String>, Option<String>) {
-        (self.previous.take(), self.last.take())
-    }
-
-    /// `None` is the next free index, as in MEMOIZE.
-    fn memoize(&mut self, index: Option<u64>) {
-        let index = index.unwrap_or(self.memo.len() as u64);
-        self.memo.insert(index, self.last.clone());
-    }
-
-    fn fetch(&mut self, index: u64) {
-        let string = self.memo.get(&index).cloned().flatten();
-        self.push(string);
-    }
+#[derive(Debug, Clone)]
+enum Kind {
+    /// A text that may be the name of something.
+    Name(Rc<str>),
+    /// A function that makes a tensor.
+    Rebuild,
+    Other,
 }
 
-fn check_import(module: &str, name: &str) -> Result<(), Refusal> {
-    if is_allowed(module, name) {
-        Ok(())
-    } else {
-        Err(Refusal::Unsafe(format!("it refers to `{module}.{name}`")))
-    }
-}
-
-/// Names that only build tensors, plain containers and the settings that trainers save beside them.
-fn is_allowed(module: &str, name: &str) -> bool {
-    match module {
-        "collections" => matches!(name, "OrderedDict" | "defaultdict" | "Counter"),
-        "builtins" | "__builtin__" => matches!(
-            name,
-            "set"
-                | "frozenset"
-                | "dict"
-                | "list"
-                | "tuple"
-                | "int"
-                | "float"
-                | "complex"
-                | "bool"
-                | "str"
-                | "bytes"
-                | "bytearray"
-                | "slice"
-                | "range"
-                | "object"
-        ),
-        "torch._utils" => matches!(
-            name,
-            "_rebuild_tensor"
-                | "_rebuild_tensor_v2"
-                | "_rebuild_tensor_v3"
-                | "_rebuild_parameter"
-                | "_rebuild_parameter_with_state"
-        ),
-        "torch._tensor" => name == "_rebuild_from_type_v2",
-        "torch.nn.parameter" => matches!(name, "Parameter" | "Buffer"),
-        "torch.storage" | "torch.cuda" => name.ends_with("Storage"),
-        "torch" => {
-            name.ends_with("Storage")
-                || matches!(
-                    name,
-                    "Size"
-                        | "Tensor"
-                        | "device"
-                        | "bfloat16"
-                        | "half"
-                        | "float"
-                        | "double"
-                        | "bool"
-                        | "int"
-                        | "long"
-                        | "short"
-                )
-                || is_numbered_type(name)
+impl Value {
+    fn plain(payload: u64) -> Self {
+        Self {
+            bytes: VALUE_BYTES.saturating_add(payload),
+            key_bytes: NUMBER_BYTES,
+            tensors: 0,
+            name_bytes: 0,
+            is: Kind::Other,
         }
-        "torch.serialization" => name == "_get_layout",
-        "argparse" => name == "Namespace",
-        "numpy" => matches!(name, "dtype" | "ndarray"),
-        "numpy.core.multiarray" | "numpy._core.multiarray" => {
-            matches!(name, "scalar" | "_reconstruct")
+    }
+
+    fn text(text: PickleText) -> Self {
+        Self {
+            key_bytes: text.bytes,
+            is: text
+                .name
+                .map_or(Kind::Other, |name| Kind::Name(name.into())),
+            ..Self::plain(text.bytes)
         }
-        // How Python 3 writes bytes in the older protocols.
-        "_codecs" => name == "encode",
-        _ => false,
+    }
+
+    /// Puts `value` under a key of `key_bytes` bytes.
+    fn insert(&mut self, key_bytes: u64, value: &Value) {
+        let prefix = value.tensors.saturating_mul(key_bytes.saturating_add(1));
+        self.bytes = self.bytes.saturating_add(value.bytes);
+        self.tensors = self.tensors.saturating_add(value.tensors);
+        self.name_bytes = self
+            .name_bytes
+            .saturating_add(value.name_bytes)
+            .saturating_add(prefix);
+        self.is = Kind::Other;
+    }
+
+    /// Puts values one after the other into it. Any of them may turn out to be the key of another.
+    fn extend(&mut self, values: &[Value]) {
+        let longest = values.iter().map(|value| value.key_bytes).max();
+        for value in values {
+            self.insert(longest.unwrap_or(0).max(NUMBER_BYTES), value);
+        }
     }
 }
 
-/// `float16`, `int8`, `uint64` and the like.
-fn is_numbered_type(name: &str) -> bool {
-    ["float", "int", "uint", "complex"]
-        .iter()
-        .filter_map(|kind| name.strip_prefix(kind))
-        .any(|bits| matches!(bits, "8" | "16" | "32" | "64" | "128"))
+struct Walk<'a, R> {
+    source: PickleSource<'a, R>,
+    budget: &'a mut Budget,
+    stack: Vec<Value>,
+    /// Heights of the stack at each open MARK.
+    marks: Vec<usize>,
+    memo: HashMap<u64, Value>,
 }
 
-fn read_byte(reader: &mut impl BufRead) -> Result<u8, Refusal> {
-    let mut byte = [0];
-    reader.read_exact(&mut byte)?;
-    let [byte] = byte;
-    Ok(byte)
-}
+impl<R: BufRead> Walk<'_, R> {
+    fn run(mut self) -> Result<Value> {
+        loop {
+            self.budget.operation()?;
+            let opcode = self.source.byte()?;
+            match opcode {
+                b'.' => return self.pop(),
+                // PROTO, FRAME, READONLY_BUFFER.
+                0x80 => {
+                    if self.source.byte()? > MAX_PROTOCOL {
+                        return Err(Refusal::Malformed("it has an unknown protocol"));
+                    }
+                }
+                0x95 => self.source.skip(8)?,
+                0x98 => {}
 
-/// A little-endian number of `bytes` bytes, at most 8.
-fn read_number(reader: &mut impl BufRead, bytes: usize) -> Result<u64, Refusal> {
-    let mut number = 0;
-    for position in 0..bytes {
-        number |= u64::from(read_byte(reader)?) << (8 * position);
+                // GLOBAL, INST (an import and a call in one), STACK_GLOBAL, EXT1, EXT2, EXT4.
+                b'c' => {
+                    let class = self.import()?;
+                    self.push(class)?;
+                }
+                b'i' => {
+                    let class = self.import()?;
+                    let arguments = self.pop_to_mark()?;
+                    self.call(&class, &arguments)?;
+                }
+                0x93 => {
+                    let [module, name] = self.pop_several()?;
+                    let (Kind::Name(module), Kind::Name(name)) = (module.is, name.is) else {
+                        return Err(Refusal::Unsafe(
+                            "it computes the name of what it imports".into(),
+                        ));
+                    };
+                    let class = class(&module, &name)?;
+                    self.push(class)?;
+                }
+                0x82..=0x84 => {
+                    return Err(Refusal::Unsafe(
+                        "it imports from the extension registry".into(),
+                    ));
+                }
+
+                // Strings: SHORT_BINUNICODE, SHORT_BINSTRING, BINUNICODE, BINSTRING, BINUNICODE8, UNICODE, STRING.
+                0x8c | b'U' => self.push_text(1)?,
+                b'X' | b'T' => self.push_text(4)?,
+                0x8d => self.push_text(8)?,
+                b'V' | b'S' => {
+                    let text = self.source.line()?;
+                    self.push(Value::text(unquoted(text, opcode == b'S')))?;
+                }
+                // Bytes, also of long numbers: SHORT_BINBYTES, LONG1, BINBYTES, LONG4, BINBYTES8, BYTEARRAY8.
+                b'C' | 0x8a => self.push_bytes(1)?,
+                b'B' | 0x8b => self.push_bytes(4)?,
+                0x8e | 0x96 => self.push_bytes(8)?,
+                // Numbers: BININT1, BININT2, BININT, BINFLOAT; INT, LONG, FLOAT and the id of PERSID as text.
+                b'K' => self.push_number(1)?,
+                b'M' => self.push_number(2)?,
+                b'J' => self.push_number(4)?,
+                b'G' => self.push_number(8)?,
+                b'I' | b'L' | b'F' | b'P' => {
+                    let line = self.source.short_line()?;
+                    self.push(Value::plain(line.len() as u64))?;
+                }
+                // NONE, NEWTRUE, NEWFALSE, empty containers, NEXT_BUFFER.
+                b'N' | 0x88 | 0x89 | b')' | b']' | b'}' | 0x8f | 0x97 => {
+                    self.push(Value::plain(0))?;
+                }
+
+                // Containers of what is above the mark: TUPLE, LIST, FROZENSET; DICT.
+                b'(' => self.mark()?,
+                b't' | b'l' | 0x91 => {
+                    let items = self.pop_to_mark()?;
+                    self.push_container(&items)?;
+                }
+                b'd' => {
+                    let items = self.pop_to_mark()?;
+                    self.push(Value::plain(0))?;
+                    self.set_items(&items)?;
+                }
+                0x85 => self.push_tuple::<1>()?,
+                0x86 => self.push_tuple::<2>()?,
+                0x87 => self.push_tuple::<3>()?,
+                // APPEND, APPENDS, ADDITEMS, SETITEM, SETITEMS.
+                b'a' => {
+                    let item = self.pop()?;
+                    self.top()?.extend(&[item]);
+                }
+                b'e' | 0x90 => {
+                    let items = self.pop_to_mark()?;
+                    self.top()?.extend(&items);
+                }
+                b's' => {
+                    let pair: [Value; 2] = self.pop_several()?;
+                    self.set_items(&pair)?;
+                }
+                b'u' => {
+                    let items = self.pop_to_mark()?;
+                    self.set_items(&items)?;
+                }
+
+                // POP, POP_MARK, DUP.
+                b'0' => {
+                    if self.mark_is_on_top() {
+                        self.marks.pop();
+                    } else {
+                        self.pop()?;
+                    }
+                }
+                b'1' => drop(self.pop_to_mark()?),
+                b'2' => {
+                    let copy = self.top()?.clone();
+                    self.push_copy(copy)?;
+                }
+
+                // The memo: PUT, BINPUT, LONG_BINPUT, MEMOIZE; GET, BINGET, LONG_BINGET.
+                b'p' => {
+                    let index = self.text_index()?;
+                    self.memoize(index)?;
+                }
+                b'q' => {
+                    let index = self.source.number(1)?;
+                    self.memoize(index)?;
+                }
+                b'r' => {
+                    let index = self.source.number(4)?;
+                    self.memoize(index)?;
+                }
+                0x94 => self.memoize(self.memo.len() as u64)?,
+                b'g' => {
+                    let index = self.text_index()?;
+                    self.fetch(index)?;
+                }
+                b'h' => {
+                    let index = self.source.number(1)?;
+                    self.fetch(index)?;
+                }
+                b'j' => {
+                    let index = self.source.number(4)?;
+                    self.fetch(index)?;
+                }
+
+                // Calls and states: BINPERSID, REDUCE, NEWOBJ, NEWOBJ_EX, OBJ, BUILD.
+                b'Q' => {
+                    let id = self.pop()?;
+                    self.push(Value::plain(id.bytes))?;
+                }
+                b'R' | 0x81 => {
+                    let [class, arguments] = self.pop_several()?;
+                    self.call(&class, &[arguments])?;
+                }
+                0x92 => {
+                    let [class, arguments, keywords] = self.pop_several()?;
+                    self.call(&class, &[arguments, keywords])?;
+                }
+                b'o' => {
+                    let mut items = self.pop_to_mark()?.into_iter();
+                    let class = items.next().ok_or(UNDERFLOW)?;
+                    let arguments: Vec<_> = items.collect();
+                    self.call(&class, &arguments)?;
+                }
+                b'b' => {
+                    let [object, state] = self.pop_several()?;
+                    self.push_container(&[object, state])?;
+                    // The memo gets the object in its new state.
+                    let built = self.top()?.bytes;
+                    self.budget.memory(built)?;
+                }
+                _ => return Err(Refusal::NoOpcode(opcode)),
+            }
+        }
     }
-    Ok(number)
-}
 
-/// A line without its end, cut at [`MAX_NAME_BYTES`]; the rest of the line is skipped.
-fn read_name_line(reader: &mut impl BufRead) -> Result<String, Refusal> {
-    let mut line = Vec::new();
-    reader
-        .by_ref()
-        .take(MAX_NAME_BYTES)
-        .read_until(b'\n', &mut line)?;
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if (line.len() as u64) < MAX_NAME_BYTES {
-        return Err(Refusal::Io(io::ErrorKind::UnexpectedEof.into()));
-    } else {
-        reader.skip_until(b'\n')?;
+    fn import(&mut self) -> Result<Value> {
+        let module = self.source.name_line()?;
+        let name = self.source.name_line()?;
+        class(&module, &name)
     }
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    Ok(String::from_utf8_lossy(&line).into_owned())
-}
 
-/// A string of `length` bytes, or `None` when it is too long for a name.
-fn read_counted_name(reader: &mut impl BufRead, length: u64) -> Result<Option<String>, Refusal> {
-    if length > MAX_NAME_BYTES {
-        skip(reader, length)?;
-        return Ok(None);
+    fn text_index(&mut self) -> Result<u64> {
+        let line = self.source.short_line()?;
+        let text = line.strip_suffix(b"\r").unwrap_or(&line);
+        let index: Option<u32> = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+        index
+            .map(u64::from)
+            .ok_or(Refusal::Malformed("an index into its memo is no number"))
     }
-    let mut bytes = Vec::new();
-    reader.by_ref().take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != length {
-        return Err(Refusal::Io(io::ErrorKind::UnexpectedEof.into()));
+
+    fn push(&mut self, value: Value) -> Result<()> {
+        self.budget.memory(VALUE_BYTES.max(value.bytes))?;
+        self.put_on_stack(value)
     }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-}
 
-fn parse_index(line: &str) -> Option<u64> {
-    line.trim().parse().ok()
-}
-
-fn skip(reader: &mut impl BufRead, length: u64) -> Result<(), Refusal> {
-    if io::copy(&mut reader.by_ref().take(length), &mut io::sink())? == length {
+    fn put_on_stack(&mut self, value: Value) -> Result<()> {
+        if self.stack.len() == MAX_STACK {
+            return Err(too_large(
+                "values on the stack of its pickle",
+                MAX_STACK as u64,
+            ));
+        }
+        self.stack.push(value);
         Ok(())
-    } else {
-        Err(Refusal::Io(io::ErrorKind::UnexpectedEof.into()))
     }
+
+    fn push_text(&mut self, length_bytes: usize) -> Result<()> {
+        let text = self.source.counted(length_bytes)?;
+        self.push(Value::text(text))
+    }
+
+    fn push_bytes(&mut self, length_bytes: usize) -> Result<()> {
+        let text = self.source.counted(length_bytes)?;
+        self.push(Value::plain(text.bytes))
+    }
+
+    fn push_number(&mut self, bytes: u64) -> Result<()> {
+        self.source.skip(bytes)?;
+        self.push(Value::plain(0))
+    }
+
+    /// A copy, which the reader makes of everything in it.
+    fn push_copy(&mut self, value: Value) -> Result<()> {
+        self.budget.memory(value.bytes)?;
+        self.put_on_stack(value)
+    }
+
+    /// A container of values that are moved there.
+    fn push_container(&mut self, items: &[Value]) -> Result<()> {
+        self.budget.memory(VALUE_BYTES)?;
+        let mut container = Value::plain(0);
+        container.extend(items);
+        self.put_on_stack(container)
+    }
+
+    fn push_tuple<const N: usize>(&mut self) -> Result<()> {
+        let items: [Value; N] = self.pop_several()?;
+        self.push_container(&items)
+    }
+
+    /// What a call gives: a tensor, or something that is made of its arguments.
+    fn call(&mut self, class: &Value, arguments: &[Value]) -> Result<()> {
+        let mut result = Value::plain(class.bytes);
+        result.extend(arguments);
+        if let Kind::Rebuild = class.is {
+            result.tensors = result.tensors.max(1);
+        }
+        // Its arguments are there until it is made.
+        self.budget.memory(result.bytes)?;
+        self.put_on_stack(result)
+    }
+
+    fn set_items(&mut self, items: &[Value]) -> Result<()> {
+        let (pairs, rest) = items.as_chunks();
+        if !rest.is_empty() {
+            return Err(Refusal::Malformed("a key of a dictionary has no value"));
+        }
+        let top = self.top()?;
+        for [key, value] in pairs {
+            top.bytes = top.bytes.saturating_add(key.bytes);
+            top.insert(key.key_bytes, value);
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        if self.marks.len() == MAX_STACK {
+            return Err(too_large(
+                "marks on the stack of its pickle",
+                MAX_STACK as u64,
+            ));
+        }
+        self.marks.push(self.stack.len());
+        Ok(())
+    }
+
+    fn mark_is_on_top(&self) -> bool {
+        self.marks.last() == Some(&self.stack.len())
+    }
+
+    fn pop(&mut self) -> Result<Value> {
+        match self.mark_is_on_top() {
+            true => Err(UNDERFLOW),
+            false => self.stack.pop().ok_or(UNDERFLOW),
+        }
+    }
+
+    /// The last values, in the order in which they came.
+    fn pop_several<const N: usize>(&mut self) -> Result<[Value; N]> {
+        let mut values = [const { None }; N];
+        for value in values.iter_mut().rev() {
+            *value = Some(self.pop()?);
+        }
+        Ok(values.map(|value| value.unwrap_or_else(|| Value::plain(0))))
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Value>> {
+        let mark = self.marks.pop().ok_or(UNDERFLOW)?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn top(&mut self) -> Result<&mut Value> {
+        match self.mark_is_on_top() {
+            true => Err(UNDERFLOW),
+            false => self.stack.last_mut().ok_or(UNDERFLOW),
+        }
+    }
+
+    fn memoize(&mut self, index: u64) -> Result<()> {
+        let copy = self.top()?.clone();
+        self.budget.memory(copy.bytes.saturating_add(VALUE_BYTES))?;
+        self.memo.insert(index, copy);
+        if self.memo.len() > MAX_MEMO {
+            return Err(too_large(
+                "entries in the memo of its pickle",
+                MAX_MEMO as u64,
+            ));
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, index: u64) -> Result<()> {
+        let copy = self.memo.get(&index).cloned();
+        let copy = copy.ok_or(Refusal::Malformed("it fetches what it has not kept"))?;
+        self.push_copy(copy)
+    }
+}
+
+const UNDERFLOW: Refusal = Refusal::Malformed("it takes more from its stack than is there");
+
+/// A class or function that may be imported.
+fn class(module: &str, name: &str) -> Result<Value> {
+    check_import(module, name)?;
+    let makes_tensor = name.starts_with("_rebuild_tensor") || name == "_rebuild_from_type_v2";
+    Ok(Value {
+        is: match makes_tensor {
+            true => Kind::Rebuild,
+            false => Kind::Other,
+        },
+        ..Value::plain((module.len() + name.len()) as u64)
+    })
+}
+
+/// The text of a line: of STRING it is in quotes. With escapes it may be another one.
+fn unquoted(text: PickleText, is_quoted: bool) -> PickleText {
+    let name = text.name.filter(|name| !name.contains('\\'));
+    let name = match is_quoted {
+        true => name.and_then(|name| {
+            let inner = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
+            inner('\'').or_else(|| inner('"')).map(str::to_owned)
+        }),
+        false => name,
+    };
+    // Latin-1, which becomes twice as long in UTF-8.
+    let bytes = 2 * text.bytes;
+    PickleText { bytes, name }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn refused(pickle: &[u8]) -> String {
-        match scan(&mut &pickle[..]) {
-            Err(Refusal::Unsafe(reason)) => reason,
-            other => panic!("{pickle:?}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn every_way_to_import_is_seen() {
-        // os.system("true"), as protocol 0 and 2 write it.
-        assert_eq!(
-            refused(b"cos\nsystem\n(S'true'\ntR."),
-            "it refers to `os.system`"
-        );
-        assert_eq!(
-            refused(b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R."),
-            "it refers to `posix.system`"
-        );
-        // INST imports and calls in one.
-        assert_eq!(
-            refused(b"(S'true'\nios\nsystem\n."),
-            "it refers to `os.system`"
-        );
-        // STACK_GLOBAL, plain, memoized, and through the memo.
-        assert_eq!(
-            refused(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93."),
-            "it refers to `os.system`"
-        );
-        assert_eq!(
-            refused(b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x880h\x00h\x01\x93."),
-            "it refers to `os.system`"
-        );
-        assert_eq!(
-            refused(b"Vos\np0\nVsystem\np1\n\x93."),
-            "it refers to `os.system`"
-        );
-        // A harmless pair of strings that the stack no longer holds.
-        assert!(
-            refused(b"\x8c\x02os\x8c\x06system\x8c\x0bcollections\x8c\x0bOrderedDict00\x93.")
-                .contains("computes")
-        );
-        assert!(refused(b"\x82\x01.").contains("extension registry"));
-        // Called first and thrown away, before an innocent dictionary.
-        assert_eq!(
-            refused(b"c__builtin__\nexec\n(S'x'\ntR0}."),
-            "it refers to `__builtin__.exec`"
-        );
-        let long = [b"c".as_slice(), &[b'x'; 1000], b"\ny\n."].concat();
-        assert!(refused(&long).starts_with("it refers to `xxx"));
-    }
-
-    #[test]
-    fn tensors_and_containers_pass() {
-        let pickle = b"\x80\x02ccollections\nOrderedDict\n)Rctorch._utils\n_rebuild_tensor_v2\n\
-            ctorch\nHalfStorage\nctorch\nfloat16\n\x8a\x01\x07G\x00\x00\x00\x00\x00\x00\x00\x00.rest";
-        let mut reader = &pickle[..];
-        scan(&mut reader).unwrap();
-        assert_eq!(reader, b"rest");
-        for name in ["floating", "load", "hub", "int", "float128x"] {
-            assert_eq!(is_allowed("torch", name), name == "int", "{name}");
-        }
-    }
-
-    #[test]
-    fn a_cut_pickle_is_an_end_of_file() {
-        let pickle = b"\x80\x02ccollections\nOrderedDict\n)X\x05\x00\x00\x00hello\x8b\x02\x00\x00\x00\x01\x02\
-            \x94q\x01h\x01.";
-        for end in 0..pickle.len() {
-            let result = scan(&mut &pickle[..end]);
-            assert!(
-                matches!(result, Err(Refusal::Io(_))),
-                "cut at {end}: {result:?}"
-            );
-        }
-        scan(&mut &pickle[..]).unwrap();
-        assert!(matches!(
-            scan(&mut &b"\xff."[..]),
-            Err(Refusal::NoOpcode(0xff))
-        ));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_end_in_a_result(bytes: Vec<u8>) {
-            let mut reader = &bytes[..];
-            let result = scan(&mut reader);
-            prop_assert!(result.is_err() || bytes[..bytes.len() - reader.len()].ends_with(b"."));
-        }
-    }
-}
+mod tests;

@@ -9,17 +9,27 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Dtype, Metadata, TensorInfo as HeaderTensor};
+use serde::Deserialize;
 
 use super::byte_source::ByteSource;
 use super::tensor_info::{TensorInfo, WeightDType};
+use super::unique_entries::{Shape, UniqueEntries};
 use super::weight_file::{self, truncated};
 use crate::error::{Error, Result};
 
 /// Bytes of the header length at the start.
 const LENGTH_BYTES: u64 = 8;
-/// Largest header accepted, that of the format's own library.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Largest header accepted, in bytes. With as many tensors as are possible it has fewer.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// What the header says of a tensor.
+#[derive(Deserialize)]
+struct HeaderEntry {
+    dtype: Dtype,
+    shape: Shape,
+    data_offsets: (usize, usize),
+}
 
 /// An open file, or an embedded one.
 pub(super) struct SafetensorsFile {
@@ -62,8 +72,11 @@ impl SafetensorsFile {
         header: &[u8],
         length: u64,
     ) -> Result<(Self, Vec<TensorInfo>)> {
-        let metadata: Metadata =
+        let UniqueEntries(entries) =
             serde_json::from_slice(header).map_err(|e| Error::malformed(path, e))?;
+        let mut entries: Vec<_> = entries.into_iter().map(tensor_of_header).collect();
+        entries.sort_by_key(|(_, info)| info.data_offsets);
+        let metadata = Metadata::new(None, entries).map_err(|e| Error::malformed(path, e))?;
         let data_start = LENGTH_BYTES + header.len() as u64;
         let found = length - data_start;
         let promised = metadata.data_len() as u64;
@@ -109,6 +122,21 @@ impl SafetensorsFile {
         let what = format!("tensor `{name}`");
         self.source.read(range, &what).map(Some)
     }
+}
+
+/// An entry of the header in the words of the format's library, which compares shapes and ranges.
+fn tensor_of_header((name, entry): (String, HeaderEntry)) -> (String, HeaderTensor) {
+    let HeaderEntry {
+        dtype,
+        shape: Shape(shape),
+        data_offsets,
+    } = entry;
+    let tensor = HeaderTensor {
+        dtype,
+        shape,
+        data_offsets,
+    };
+    (name, tensor)
 }
 
 /// Reads the first 8 bytes of a file of `length` bytes and checks them against it.

@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use glm_tokenizer::regular_file;
 use serde::Deserialize;
 
+use super::unique_entries::UniqueEntries;
 use super::weight_file;
 use crate::error::{Error, Result};
 
@@ -18,7 +19,7 @@ const MAX_SHARDS: usize = 256;
 /// the size of the image tokens that the second generation dropped.
 #[derive(Deserialize)]
 struct Index {
-    weight_map: BTreeMap<String, String>,
+    weight_map: UniqueEntries<String>,
 }
 
 /// The shards in the order of their names, each with the tensors that the index places there.
@@ -37,7 +38,8 @@ pub(super) fn read(path: &Path) -> Result<Shards> {
     let index: Index = serde_json::from_slice(&json).map_err(|e| Error::malformed(path, e))?;
 
     let mut shards = Shards::new();
-    for (tensor, shard) in index.weight_map {
+    let UniqueEntries(entries) = index.weight_map;
+    for (tensor, shard) in entries {
         if !is_file_name(&shard) {
             return Err(Error::malformed(
                 path,
