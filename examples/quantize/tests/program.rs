@@ -201,7 +201,11 @@ fn a_device_stays_a_device_and_a_limit_leaves_nothing() {
     let dir = golden("chatglm-6b-tiny");
     for target in ["/dev/null", "nothing"] {
         symlink(target, &file).unwrap();
-        for arguments in [&["--force"][..], &["--force", "--format", "official"], &[]] {
+        for arguments in [
+            &["--force"][..],
+            &["--force", "--official", "--precision", "int4"],
+            &[],
+        ] {
             let message = refusal(&quantize(&dir, &file, arguments));
             assert!(message.contains("model.glm is a"), "{message}");
         }
