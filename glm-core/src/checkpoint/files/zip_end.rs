@@ -146,5 +146,5 @@ fn number(record: &[u8], start: usize, bytes: usize) -> u64 {
     digits
         .iter()
         .rev()
-        .fold(0, |number, &byte| number << 8 | u64::from(byte))
+        .fold(0, |number, &byte| (number << 8) | u64::from(byte))
 }
