@@ -20,7 +20,7 @@ use glm_core::{
     checkpoint::LoadStage,
     hub::{DEFAULT_REVISION, Hub, HubError},
 };
-use hub_server::{COMMIT, Fault, Held, HubServer, REPO, Repository, Server};
+use hub_server::{COMMIT, Etags, Fault, Held, HubServer, REPO, Repository, Server};
 
 const SHARDS: [&str; 3] = [
     "pytorch_model-00001-of-00003.bin",
@@ -446,7 +446,7 @@ fn names_from_the_hub_do_not_leave_the_cache() {
     };
     for setup in [
         with(|repository| repository.commit = "../../../escape".to_owned()),
-        with(|repository| repository.etag = Some("../../../escape".to_owned())),
+        with(|repository| repository.etags = Etags::Text("../../../escape".to_owned())),
     ] {
         let error = hub_error(setup.fetch());
         assert!(matches!(error, HubError::Reply { .. }), "{error}");

@@ -1,8 +1,14 @@
 //! Addresses on the web: where they lead, and what of them is shown.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::Uri;
 
-/// Where a redirect leads: a whole address, one without its scheme, or a path on the same server.
+/// Longest address or reason that a message shows, in characters: servers write both.
+const MAX_SHOWN_CHARS: usize = 300;
+/// What is not written as it is in one part of a path.
+const ENCODED_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// Where a redirect leads: a whole address without credentials, one without its scheme, or a path on the same server.
 pub(super) fn redirect_target(from: &Uri, location: &str) -> Option<Uri> {
     let (scheme, authority) = (from.scheme_str()?, from.authority()?);
     let target = match location {
@@ -10,7 +16,10 @@ pub(super) fn redirect_target(from: &Uri, location: &str) -> Option<Uri> {
         _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
         _ => location.to_owned(),
     };
-    target.parse().ok().filter(is_web_address)
+    let target: Uri = target.parse().ok().filter(is_web_address)?;
+    // Whose they would be is anyone's guess: no server is told the password of another one.
+    let has_credentials = target.authority()?.as_str().contains('@');
+    (!has_credentials).then_some(target)
 }
 
 /// An address of HTTP or HTTPS, with a host.
@@ -35,19 +44,49 @@ pub(super) fn has_same_origin(a: &Uri, b: &Uri) -> bool {
     origin(a) == origin(b)
 }
 
-/// For messages: what follows the question mark may be a signature.
-pub(super) fn without_query(uri: &Uri) -> String {
-    let text = uri.to_string();
-    text.split('?').next().unwrap_or_default().to_owned()
+/// For messages: without credentials, and without what follows the question mark, which may be a signature.
+pub(super) fn shown(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or_default();
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port().map(|port| format!(":{port}"));
+    excerpt(&format!(
+        "{scheme}://{host}{}{}",
+        port.unwrap_or_default(),
+        uri.path()
+    ))
+}
+
+/// For messages: an address as a user wrote it, which may be none, without anything that may be a password.
+pub(super) fn without_credentials(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    // A password that nobody encoded may hold a colon, a slash or a question mark.
+    let scheme = match scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        true if !scheme.is_empty() => format!("{scheme}://"),
+        _ => String::new(),
+    };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
+    excerpt(&format!(
+        "{scheme}{}",
+        rest.split('?').next().unwrap_or_default()
+    ))
+}
+
+/// For messages: what a server wrote, on one line and not endless.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(MAX_SHOWN_CHARS)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(MAX_SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// As one part of a path.
 pub(super) fn percent_encoded(text: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => (byte as char).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(encode).collect()
+    utf8_percent_encode(text, ENCODED_IN_PATHS).to_string()
 }
 
 #[cfg(test)]
@@ -88,7 +127,15 @@ mod tests {
                 "{location}"
             );
         }
-        for location in ["", "x", "file:///etc/passwd", "ftp://x/y", "https://"] {
+        for location in [
+            "",
+            "x",
+            "file:///etc/passwd",
+            "ftp://x/y",
+            "https://",
+            "https://user:key@cdn.example/x",
+            "//key@cdn.example/x",
+        ] {
             assert_eq!(redirect_target(&from, location), None, "{location}");
         }
     }
@@ -100,7 +147,32 @@ mod tests {
     }
 
     #[test]
-    fn messages_show_no_signature() {
-        assert_eq!(without_query(&uri("https://cdn/x?key=1")), "https://cdn/x");
+    fn messages_show_neither_signatures_nor_passwords() {
+        for (address, expected) in [
+            ("https://cdn.example/x?key=1", "https://cdn.example/x"),
+            (
+                "https://user:key@cdn.example:8443/x",
+                "https://cdn.example:8443/x",
+            ),
+            ("http://key@[::1]/x@2", "http://[::1]/x@2"),
+        ] {
+            assert_eq!(shown(&uri(address)), expected);
+        }
+        let long = format!("https://cdn.example/{}", "x".repeat(10_000));
+        assert_eq!(shown(&uri(&long)).chars().count(), MAX_SHOWN_CHARS + 1);
+        assert_eq!(excerpt("a\u{1b}[31m\u{9b}2J\nb"), "a [31m 2J b");
+    }
+
+    #[test]
+    fn what_is_no_address_is_shown_without_its_password() {
+        for (address, expected) in [
+            ("ftp://user:key@hub/x?key", "ftp://hub/x"),
+            ("user:key@hub", "hub"),
+            ("https://user:k/e?y@hub", "https://hub"),
+            ("user:k://ey@hub", "hub"),
+            ("hub.example", "hub.example"),
+        ] {
+            assert_eq!(without_credentials(address), expected);
+        }
     }
 }

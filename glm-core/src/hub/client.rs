@@ -12,23 +12,26 @@ use std::{
 use serde::Deserialize;
 use ureq::{
     Agent, Body,
-    http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header},
+    http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header},
 };
 
 use super::{
-    address::{has_same_origin, is_web_address, percent_encoded, redirect_target, without_query},
+    address::{excerpt, percent_encoded, redirect_target, shown},
     checksum::Etag,
+    endpoint::Endpoint,
     error::HubError,
     repo_revision::{RepoRevision, is_commit},
 };
-use crate::error::{Error, Result};
-
 /// Largest listing of a repository that is read, in bytes.
 const MAX_LISTING_BYTES: u64 = 16 << 20;
 /// Most redirects of one request.
 const MAX_REDIRECTS: usize = 10;
 /// Longest time to make a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time that the headers of an answer take in all, in times that a server may send nothing.
+const MAX_HEAD_TIMEOUTS: u32 = 2;
+/// Longest time that a listing takes in all, counted likewise.
+const MAX_LISTING_TIMEOUTS: u32 = 10;
 
 /// What a hub says of a file with other headers than those of HTTP, because the file lies elsewhere.
 const LINKED_ETAG: &str = "x-linked-etag";
@@ -40,11 +43,7 @@ const ERROR_CODE: &str = "x-error-code";
 #[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
-    /// Without a slash at its end.
-    endpoint: String,
-    endpoint_uri: Uri,
-    /// `Bearer …`.
-    authorization: Option<HeaderValue>,
+    endpoint: Endpoint,
     source: RepoRevision,
     timeout: Duration,
 }
@@ -67,65 +66,46 @@ pub(super) struct RemoteFile {
     pub(super) size: u64,
 }
 
-/// How far redirects are followed.
+/// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follow {
-    WithinEndpoint,
-    Anywhere,
+enum Ask {
+    Listing,
+    /// What the hub itself says of a file: a redirect to another server is the answer.
+    File,
+    /// The content of a file from this byte on.
+    Content {
+        from: u64,
+    },
 }
 
 impl Client {
-    /// # Errors
-    /// [`Error::InvalidOption`] for an endpoint that is no address or a token that cannot be sent.
-    pub(super) fn new(
-        endpoint: &str,
-        token: Option<&str>,
-        source: RepoRevision,
-        timeout: Duration,
-    ) -> Result<Self> {
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
-        let endpoint_uri = endpoint.parse().ok().filter(is_web_address);
-        let endpoint_uri = endpoint_uri.ok_or_else(|| Error::InvalidOption {
-            option: "endpoint",
-            expected: "an address that begins with https:// or http://".to_owned(),
-            found: format!("`{endpoint}`"),
-        })?;
-        let authorization = token.map(|token| HeaderValue::try_from(format!("Bearer {token}")));
-        let mut authorization = authorization
-            .transpose()
-            .map_err(|_| Error::InvalidOption {
-                option: "token",
-                expected: "one line of visible ASCII characters".to_owned(),
-                found: "others".to_owned(),
-            })?;
-        if let Some(value) = &mut authorization {
-            value.set_sensitive(true);
-        }
+    pub(super) fn new(endpoint: Endpoint, source: RepoRevision, timeout: Duration) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_TIMEOUT.min(timeout)))
             .timeout_per_read(Some(timeout))
             .timeout_per_write(Some(timeout))
+            // Against a server that always sends one more byte before the time of the others is up.
+            .timeout_recv_response(Some(timeout.saturating_mul(MAX_HEAD_TIMEOUTS)))
             .user_agent(concat!("glm-core/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(Self {
+        Self {
             agent,
             endpoint,
-            endpoint_uri,
-            authorization,
             source,
             timeout,
-        })
+        }
     }
 
     /// The commit that the revision stands for, and its files.
     pub(super) fn listing(&self) -> std::result::Result<Listing, HubError> {
         let RepoRevision { repo, revision } = &self.source;
         let revision = percent_encoded(revision);
-        let url = format!("{}/api/models/{repo}/revision/{revision}", self.endpoint);
-        let reply = self.send(&Method::GET, &url, 0, Follow::Anywhere);
+        let endpoint = self.endpoint.address();
+        let url = format!("{endpoint}/api/models/{repo}/revision/{revision}");
+        let reply = self.send(&Method::GET, &url, Ask::Listing);
         let reply = reply.map_err(|error| match error {
             HubError::Status { status: 404, .. } => self.not_found(),
             other => other,
@@ -134,10 +114,7 @@ impl Client {
         let mut json = Vec::new();
         body.read_to_end(&mut json)
             .map_err(|error| self.failed(&url, error.into()))?;
-        let malformed = |reason: String| HubError::Reply {
-            url: url.clone(),
-            reason,
-        };
+        let malformed = |reason: String| HubError::reply(&url, &reason);
         if json.len() as u64 > MAX_LISTING_BYTES {
             let limit = format!("a listing has at most {MAX_LISTING_BYTES} bytes");
             return Err(malformed(limit));
@@ -147,6 +124,12 @@ impl Client {
         // It becomes the name of a folder.
         if !is_commit(&repository.sha) {
             return Err(malformed(format!("{:?} is no commit", repository.sha)));
+        }
+        if self.source.is_commit() && repository.sha != self.source.revision {
+            return Err(malformed(format!(
+                "it gives commit {} instead",
+                repository.sha
+            )));
         }
         Ok(Listing {
             commit: repository.sha,
@@ -165,8 +148,9 @@ impl Client {
         name: &str,
     ) -> std::result::Result<RemoteFile, HubError> {
         let (repo, encoded) = (&self.source.repo, percent_encoded(name));
-        let url = format!("{}/{repo}/resolve/{commit}/{encoded}", self.endpoint);
-        let reply = self.send(&Method::HEAD, &url, 0, Follow::WithinEndpoint)?;
+        let endpoint = self.endpoint.address();
+        let url = format!("{endpoint}/{repo}/resolve/{commit}/{encoded}");
+        let reply = self.send(&Method::HEAD, &url, Ask::File)?;
         let headers = reply.headers();
         // The length of an answer that redirects is its own.
         let length = match reply.status().is_redirection() {
@@ -176,15 +160,14 @@ impl Client {
         let etag = header_text(headers, LINKED_ETAG)
             .or_else(|| header_text(headers, header::ETAG.as_str()));
         let size = header_text(headers, LINKED_SIZE).or(length);
-        let malformed = |reason: &str| HubError::Reply {
-            url: url.clone(),
-            reason: reason.to_owned(),
-        };
+        let malformed = |reason: &str| HubError::reply(&url, reason);
         let etag = etag.and_then(Etag::from_header);
         let size = size.and_then(|size| size.parse().ok());
         Ok(RemoteFile {
             name: name.to_owned(),
-            etag: etag.ok_or_else(|| malformed("there is no usable etag"))?,
+            etag: etag
+                .ok_or_else(|| malformed("there is no usable etag"))?
+                .of_file(&encoded),
             size: size.ok_or_else(|| malformed("there is no length"))?,
             url,
         })
@@ -196,16 +179,16 @@ impl Client {
         file: &RemoteFile,
         from: u64,
     ) -> std::result::Result<Response<Body>, HubError> {
-        self.send(&Method::GET, &file.url, from, Follow::Anywhere)
+        self.send(&Method::GET, &file.url, Ask::Content { from })
     }
 
     /// A failure below HTTP, as an error of this request.
     pub(super) fn failed(&self, url: &str, error: ureq::Error) -> HubError {
         let url = url.to_owned();
-        let reason = match &error {
+        let reason = excerpt(&match &error {
             ureq::Error::Io(error) => error.to_string(),
             other => other.to_string(),
-        };
+        });
         match error {
             ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
                 HubError::Stalled {
@@ -230,40 +213,45 @@ impl Client {
         &self,
         method: &Method,
         url: &str,
-        from: u64,
-        follow: Follow,
+        ask: Ask,
     ) -> std::result::Result<Response<Body>, HubError> {
-        let bad = |reason: &str| HubError::Reply {
-            url: url.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let bad = |reason: &str| HubError::reply(url, reason);
         let mut uri: Uri = url.parse().map_err(|_| bad("it is no address"))?;
+        // A server that was redirected to does not say what is asked of the hub in the user's name.
+        let mut at_endpoint = true;
         for _ in 0..=MAX_REDIRECTS {
-            let at_endpoint = has_same_origin(&uri, &self.endpoint_uri);
+            at_endpoint &= self.endpoint.is_origin_of(&uri);
             let mut request = Request::builder()
                 .method(method)
                 .uri(&uri)
                 // The length of a compressed answer would say nothing.
                 .header(header::ACCEPT_ENCODING, "identity");
-            if let (true, Some(value)) = (at_endpoint, &self.authorization) {
+            if let (true, Some(value)) = (at_endpoint, self.endpoint.authorization()) {
                 request = request.header(header::AUTHORIZATION, value);
             }
-            if from > 0 {
+            if let Ask::Content { from: from @ 1.. } = ask {
                 request = request.header(header::RANGE, format!("bytes={from}-"));
             }
             let request = request.body(()).map_err(|error| bad(&error.to_string()))?;
+            let longest =
+                (ask == Ask::Listing).then(|| self.timeout.saturating_mul(MAX_LISTING_TIMEOUTS));
+            let request = self
+                .agent
+                .configure_request(request)
+                .timeout_recv_body(longest)
+                .build();
             let reply = self.agent.run(request);
-            let reply = reply.map_err(|error| self.failed(&without_query(&uri), error))?;
+            let reply = reply.map_err(|error| self.failed(&shown(&uri), error))?;
             if !reply.status().is_redirection() {
                 return self.checked(&uri, reply, at_endpoint);
             }
             let location = header_text(reply.headers(), header::LOCATION.as_str());
             let target = location.and_then(|location| redirect_target(&uri, location));
-            let target = target.ok_or_else(|| bad("it redirects to no web address"))?;
+            let target = target.ok_or_else(|| bad("it redirects to no plain web address"))?;
             if uri.scheme_str() == Some("https") && target.scheme_str() != Some("https") {
                 return Err(bad("it redirects to a connection without encryption"));
             }
-            if follow == Follow::WithinEndpoint && !has_same_origin(&target, &self.endpoint_uri) {
+            if ask == Ask::File && !self.endpoint.is_origin_of(&target) {
                 return Ok(reply);
             }
             uri = target;
@@ -289,12 +277,12 @@ impl Client {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if at_endpoint => {
                 Err(HubError::AccessDenied {
                     repo: self.source.repo.clone(),
-                    endpoint: self.endpoint.clone(),
-                    with_token: self.authorization.is_some(),
+                    endpoint: self.endpoint.address().to_owned(),
+                    with_token: self.endpoint.authorization().is_some(),
                 })
             }
             _ => Err(HubError::Status {
-                url: without_query(uri),
+                url: shown(uri),
                 status: status.as_u16(),
             }),
         }
@@ -304,7 +292,7 @@ impl Client {
         HubError::NotFound {
             repo: self.source.repo.clone(),
             revision: self.source.revision.clone(),
-            endpoint: self.endpoint.clone(),
+            endpoint: self.endpoint.address().to_owned(),
         }
     }
 }
@@ -324,26 +312,4 @@ struct Sibling {
 /// A header that is text.
 pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_token_is_never_shown() {
-        let source = RepoRevision::new("a/b", "main").unwrap();
-        let client =
-            |token| Client::new("http://hub", Some(token), source.clone(), CONNECT_TIMEOUT);
-        assert!(!format!("{:?}", client("hf_secret").unwrap()).contains("hf_secret"));
-        let error = client("hf_secret\r\nx: y").unwrap_err();
-        assert!(matches!(
-            error,
-            Error::InvalidOption {
-                option: "token",
-                ..
-            }
-        ));
-        assert!(!format!("{error}{error:?}").contains("secret"));
-    }
 }

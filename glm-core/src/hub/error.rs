@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::address::excerpt;
+
 /// Why a checkpoint could not be fetched from a hub. Disk and folder problems are variants of [`crate::Error`] itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -118,6 +120,14 @@ pub enum HubError {
 }
 
 impl HubError {
+    /// [`HubError::Reply`], with no more of `reason` than fits a message: it may quote the server.
+    pub(super) fn reply(url: &str, reason: &str) -> Self {
+        Self::Reply {
+            url: url.to_owned(),
+            reason: excerpt(reason),
+        }
+    }
+
     /// Whether the same request may succeed a moment later.
     pub(super) fn is_transient(&self) -> bool {
         match self {

@@ -9,6 +9,7 @@ use super::{
     client::{Client, RemoteFile},
     error::HubError,
     needed_files::{Missing, NeededFiles},
+    notice::{HubNotice, Notices},
     repo_cache::RepoCache,
     repo_revision::RepoRevision,
     retries::Retries,
@@ -19,6 +20,9 @@ use crate::{
     error::{Error, Result},
 };
 
+/// Largest configuration, tokenizer or index that is downloaded, in bytes; what reads them takes no more.
+const MAX_SMALL_FILE_BYTES: u64 = 16 << 20;
+
 /// Everything that one download needs.
 pub(super) struct Fetch<'a> {
     pub(super) source: RepoRevision,
@@ -26,6 +30,7 @@ pub(super) struct Fetch<'a> {
     pub(super) cache: RepoCache,
     pub(super) retries: u32,
     pub(super) meter: Meter<'a>,
+    pub(super) notices: Notices<'a>,
 }
 
 /// Files that are fetched together, in bytes.
@@ -52,13 +57,18 @@ impl Fetch<'_> {
         let needed = NeededFiles::of(&listing.names);
         let needed = needed.map_err(|Missing(name)| self.no_checkpoint(name))?;
         self.cache.create()?;
-        let small = self.fetch_all(&listing.commit, &needed.small, Bytes::default())?;
+        let small = self.fetch_all(
+            &listing.commit,
+            &needed.small,
+            MAX_SMALL_FILE_BYTES,
+            Bytes::default(),
+        )?;
         let snapshot = self.cache.snapshot(&listing.commit);
         let weights = needed.weights(&snapshot)?;
         if let Some(missing) = weights.iter().find(|&name| !listing.names.contains(name)) {
             return Err(self.no_checkpoint(missing.clone()).into());
         }
-        self.fetch_all(&listing.commit, &weights, small)?;
+        self.fetch_all(&listing.commit, &weights, u64::MAX, small)?;
         self.cache.write_ref(&self.source, &listing.commit)?;
         Ok(snapshot)
     }
@@ -71,8 +81,14 @@ impl Fetch<'_> {
         }
     }
 
-    /// Fetches what is not there of these files, after `before`. The sum of both.
-    fn fetch_all(&mut self, commit: &str, names: &[String], before: Bytes) -> Result<Bytes> {
+    /// Fetches what is not there of these files, after `before`, each of at most `max_bytes`. The sum of both.
+    fn fetch_all(
+        &mut self,
+        commit: &str,
+        names: &[String],
+        max_bytes: u64,
+        before: Bytes,
+    ) -> Result<Bytes> {
         let snapshot = self.cache.snapshot(commit);
         let mut bytes = before;
         let mut missing = Vec::new();
@@ -84,6 +100,13 @@ impl Fetch<'_> {
                 continue;
             }
             let file = Retries::new(self.retries).run(|| self.client.file(commit, name))?;
+            if file.size > max_bytes {
+                let reason = format!(
+                    "it announces {} bytes, but such a file has at most {max_bytes}",
+                    file.size
+                );
+                return Err(HubError::reply(&file.url, &reason).into());
+            }
             bytes.total = bytes.total.saturating_add(file.size);
             if file_size(&self.cache.blob(&file.etag)) != Some(file.size) {
                 let arrived = file_size(&self.cache.partial(&file.etag)).unwrap_or(0);
@@ -115,6 +138,11 @@ impl Fetch<'_> {
             };
             transfer::download(&self.client, self.retries, file, &partial, &mut arrived)?;
             fs::rename(&partial, &blob).map_err(|error| Error::io(&blob, error))?;
+            if !file.etag.is_checksum() {
+                self.notices.tell(HubNotice::Unchecked {
+                    url: file.url.clone(),
+                });
+            }
         }
         self.cache.link(commit, &file.name, &file.etag)
     }

@@ -13,9 +13,11 @@
 mod address;
 mod checksum;
 mod client;
+mod endpoint;
 mod error;
 mod fetch;
 mod needed_files;
+mod notice;
 mod repo_cache;
 mod repo_revision;
 mod retries;
@@ -35,9 +37,13 @@ use crate::{
 };
 
 pub use error::HubError;
+pub use notice::HubNotice;
 
+use address::without_credentials;
 use client::Client;
+use endpoint::Endpoint;
 use fetch::Fetch;
+use notice::Notices;
 use repo_cache::RepoCache;
 use repo_revision::RepoRevision;
 
@@ -68,6 +74,7 @@ pub struct Hub<'a> {
     timeout: Duration,
     retries: u32,
     meter: Meter<'a>,
+    notices: Notices<'a>,
 }
 
 impl Default for Hub<'_> {
@@ -81,6 +88,7 @@ impl Default for Hub<'_> {
             timeout: DEFAULT_TIMEOUT,
             retries: DEFAULT_RETRIES,
             meter: Meter::silent(),
+            notices: Notices::default(),
         }
     }
 }
@@ -112,7 +120,8 @@ impl<'a> Hub<'a> {
         }
     }
 
-    /// The address of the hub, `https://…` or `http://…`.
+    /// The address of the hub, `https://…` or `http://…`. A user and a password in it (`https://user:password@…`) are sent
+    /// to this server alone, when there is no token, and shown nowhere.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = endpoint.into();
@@ -162,6 +171,13 @@ impl<'a> Hub<'a> {
         self
     }
 
+    /// Calls `listener` with what a user should know of a download that succeeds.
+    #[must_use]
+    pub fn notices(mut self, listener: impl FnMut(HubNotice) + 'a) -> Self {
+        self.notices.listen(listener);
+        self
+    }
+
     /// The folder of the model `repo_id` (`ORG/NAME`) as it is at `revision` (branch, tag or commit), downloaded as far as
     /// it is not in the cache. When the hub cannot be reached, a complete older state of the revision will do.
     ///
@@ -178,13 +194,14 @@ impl<'a> Hub<'a> {
         if self.offline {
             return cache.whole_snapshot(&source);
         }
-        let token = self.token.as_deref();
+        let endpoint = Endpoint::new(&self.endpoint, self.token.as_deref())?;
         let fetch = Fetch {
-            client: Client::new(&self.endpoint, token, source.clone(), self.timeout)?,
+            client: Client::new(endpoint, source.clone(), self.timeout),
             source,
             cache,
             retries: self.retries,
             meter: self.meter,
+            notices: self.notices,
         };
         fetch.run()
     }
@@ -206,10 +223,10 @@ impl<'a> Hub<'a> {
 }
 
 impl fmt::Debug for Hub<'_> {
-    /// Without the token.
+    /// Without the token, and without credentials in the address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &without_credentials(&self.endpoint))
             .field("cache_dir", &self.cache_dir)
             .field("offline", &self.offline)
             .finish_non_exhaustive()

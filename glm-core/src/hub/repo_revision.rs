@@ -72,13 +72,10 @@ fn is_revision(name: &str) -> bool {
 
 /// A whole SHA-1 in small hexadecimal digits.
 pub(super) fn is_commit(name: &str) -> bool {
-    name.len() == 40 && is_hexadecimal(name)
-}
-
-/// Small hexadecimal digits alone.
-pub(super) fn is_hexadecimal(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    name.len() == 40
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

@@ -154,8 +154,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
 }
 
 fn malformed(file: &RemoteFile, reason: &str) -> Error {
-    let (url, reason) = (file.url.clone(), reason.to_owned());
-    HubError::Reply { url, reason }.into()
+    HubError::reply(&file.url, reason).into()
 }
 
 /// What has arrived of a file, hashed as far as it goes.

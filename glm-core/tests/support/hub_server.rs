@@ -1,5 +1,5 @@
 //! A hub on loopback. It serves one repository as huggingface.co does: small files after a redirect within the hub, large
-//! ones after a redirect to a storage with another port. It notes what it is asked for, and fails where it is told to.
+//! ones after a redirect to a storage with another port. It notes what it is asked for, and fails or lies where it is told to.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -17,6 +17,7 @@ use std::{
         mpsc::{self, Receiver, Sender},
     },
     thread,
+    time::Duration,
 };
 
 use sha1::{Digest, Sha1};
@@ -33,8 +34,19 @@ pub(crate) struct Repository {
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Needed for everything but the listing.
     pub(crate) token: Option<String>,
-    /// In place of the hashes.
-    pub(crate) etag: Option<String>,
+    pub(crate) etags: Etags,
+}
+
+/// How the hub names contents.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Etags {
+    /// Hashes in small digits.
+    #[default]
+    Hashes,
+    /// The same in capitals.
+    Capitals,
+    /// This, whatever the content is.
+    Text(String),
 }
 
 impl Repository {
@@ -60,24 +72,42 @@ impl Repository {
             commit: COMMIT.to_owned(),
             files,
             token: None,
-            etag: None,
+            etags: Etags::default(),
         }
     }
 
     /// The hash that names the content of a file.
     pub(crate) fn etag(&self, name: &str) -> String {
-        if let Some(etag) = &self.etag {
-            return etag.clone();
-        }
         let content = &self.files[name];
-        if is_large(name) {
-            return hexadecimal(&Sha256::digest(content));
+        let hash = || match is_large(name) {
+            true => hexadecimal(&Sha256::digest(content)),
+            false => {
+                let mut hash = Sha1::new_with_prefix(format!("blob {}\0", content.len()));
+                hash.update(content);
+                hexadecimal(&hash.finalize())
+            }
+        };
+        match &self.etags {
+            Etags::Hashes => hash(),
+            Etags::Capitals => hash().to_ascii_uppercase(),
+            Etags::Text(text) => text.clone(),
         }
-        let mut hash = Sha1::new_with_prefix(format!("blob {}\0", content.len()));
-        hash.update(content);
-        hexadecimal(&hash.finalize())
     }
 }
+
+/// An answer that no hub gives.
+#[derive(Debug, Clone)]
+pub(crate) enum Lie {
+    /// These bytes.
+    Bytes(String),
+    /// The first bytes, and the second ones until the client goes away, or until it has been sent far too many.
+    Endless(&'static str, &'static str),
+    /// The first bytes, and then the second ones one by one, each a twentieth of a second later.
+    Slow(&'static str, String),
+}
+
+/// Bytes of an endless answer after which the server gives up.
+pub(crate) const FAR_TOO_MANY_BYTES: usize = 128 << 20;
 
 /// How the answer to one request for a file's content, or for the listing, goes wrong.
 pub(crate) enum Fault {
@@ -160,6 +190,8 @@ struct State {
     repository: Repository,
     storage: String,
     faults: Mutex<BTreeMap<String, VecDeque<Fault>>>,
+    /// By method and name.
+    lies: Mutex<BTreeMap<(&'static str, String), Lie>>,
     seen: Mutex<Vec<Seen>>,
     /// Bytes of content that were sent, by file.
     sent: Mutex<BTreeMap<String, usize>>,
@@ -174,6 +206,7 @@ impl HubServer {
             repository: repository.clone(),
             storage: address(&storage),
             faults: Mutex::default(),
+            lies: Mutex::default(),
             seen: Mutex::default(),
             sent: Mutex::default(),
         });
@@ -200,6 +233,12 @@ impl HubServer {
         all.entry(name.to_owned()).or_default().extend(faults);
     }
 
+    /// All answers to requests of `method` about `name` (the listing's is `main`) are this one, from the storage too.
+    pub(crate) fn lie(&self, method: &'static str, name: &str, lie: Lie) {
+        let mut all = self.state.lies.lock().unwrap();
+        all.insert((method, name.to_owned()), lie);
+    }
+
     /// The requests so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap().clone()
@@ -216,7 +255,7 @@ impl HubServer {
         seen.into_iter().map(|seen| seen.from).collect()
     }
 
-    /// Bytes of a file's content that were sent so far.
+    /// Bytes of a file's content, or of lies about it, that were sent so far.
     pub(crate) fn sent(&self, name: &str) -> usize {
         self.state
             .sent
@@ -232,6 +271,13 @@ impl State {
     fn answer(&self, server: Server, mut stream: &TcpStream) -> io::Result<()> {
         let request = read_request(server, stream)?;
         self.seen.lock().unwrap().push(request.clone());
+        let lies = self.lies.lock().unwrap().clone();
+        let mut lies = lies.into_iter();
+        if let Some((_, lie)) =
+            lies.find(|((method, name), _)| *method == request.method && name == request.name())
+        {
+            return self.tell(stream, request.name(), &lie);
+        }
         let repository = &self.repository;
         let token = repository.token.as_ref();
         let is_refused =
@@ -311,6 +357,32 @@ impl State {
             "HEAD" => Ok(()),
             _ => stream.write_all(body.as_bytes()),
         }
+    }
+
+    fn tell(&self, mut stream: &TcpStream, name: &str, lie: &Lie) -> io::Result<()> {
+        let mut send = |bytes: &[u8]| -> io::Result<usize> {
+            stream.write_all(bytes)?;
+            let mut sent = self.sent.lock().unwrap();
+            let sent = sent.entry(name.to_owned()).or_default();
+            *sent += bytes.len();
+            Ok(*sent)
+        };
+        match lie {
+            Lie::Bytes(bytes) => drop(send(bytes.as_bytes())?),
+            Lie::Endless(first, again) => {
+                send(first.as_bytes())?;
+                let again = again.repeat(4096 / again.len() + 1);
+                while send(again.as_bytes())? < FAR_TOO_MANY_BYTES {}
+            }
+            Lie::Slow(first, then) => {
+                send(first.as_bytes())?;
+                for byte in then.bytes() {
+                    thread::park_timeout(Duration::from_millis(50));
+                    send(&[byte])?;
+                }
+            }
+        }
+        stream.shutdown(Shutdown::Write)
     }
 
     fn send_content(
