@@ -7,11 +7,9 @@ use glm_quant::{BLOCK_ROWS, Bits, GroupSize};
 use half::f16;
 
 use super::{Activations, activation::TokenTile, scalar};
-use crate::cpu::{
-    CpuLevel,
-    chunks::Parts,
-    prefetch::{Reading, prefetch},
-};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::prefetch::Reading;
+use crate::cpu::{CpuLevel, chunks::Parts, prefetch::prefetch};
 
 /// Columns that share an activation scale when weight groups are not smaller, and columns whose products are summed
 /// before they are added to the total.
