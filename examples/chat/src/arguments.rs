@@ -1,19 +1,24 @@
 //! The command line.
 
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum};
+use command_line::{
+    arguments::{threads, whole_number},
+    encoding::Encoding,
+    model::Named,
+    text::Source,
+};
 use glm_core::{
-    CachePrecision, DeviceName, GenerationOptions, Numerics, Precision,
+    CachePrecision, DeviceName, GenerationOptions, LoadOptions, Numerics, Precision,
     chat::{ChatOptions, ResponseRules},
     generate::{BeamSearchOptions, EarlyStopping},
     hub::DEFAULT_REVISION,
+    set_cpu_threads,
 };
 
 use crate::{
+    Checked,
     error::{Error, Result},
     language::Language,
     session::Decoding,
@@ -23,10 +28,12 @@ const AFTER_HELP: &str = "\
 In a terminal: `clear` forgets the conversation, `undo` its last turn, `retry` answers the last
 question again, and `stop` or `exit` ends the program.
 Ctrl-C stops the answer, a second Ctrl-C ends the program, and so does Ctrl-D.
+A question of several lines: end a line with \\ to go on in the next one, or begin it with \"\"\" and end it
+with \"\"\". What is pasted is one question where the terminal tells that it is pasted, else one a line.
 
 In a pipe every line of standard input is a question (empty lines are skipped). Standard output
 carries the answers alone, everything else goes to standard error. The exit code is 0 when every
-question was answered.
+question was answered, 1 when one was not or something failed, 2 when the options are wrong.
 
 A model that is given by name is kept in the cache that Python's huggingface_hub has. Its environment
 variables hold here too: HF_ENDPOINT (for a mirror), HF_HOME, HF_TOKEN, HF_HUB_OFFLINE.
@@ -39,7 +46,8 @@ Examples:
   chat --model chatglm-6b --greedy --once '晚上睡不着应该怎么办'
   chat --model chatglm-6b --num-beams 4 --once '晚上睡不着应该怎么办'
   chat --model chatglm-6b --infill '凯旋门位于[MASK]的首都[MASK]。'
-  chat --model THUDM/chatglm2-6b --prompt-cache report.cache --once \"$(cat report.txt) 谁写的？\"
+  chat --model chatglm-6b --file letter.txt
+  cat report.txt question.txt | chat --model THUDM/chatglm2-6b --prompt-cache report.cache --once -
   chat --max-new-tokens 100 < questions.txt > answers.txt";
 
 /// Chat with ChatGLM-6B or ChatGLM2-6B, or with the small demonstration model that is built in
@@ -95,7 +103,7 @@ pub(crate) struct ModelArguments {
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceName,
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
     /// Print what the model is, what is wrong with it and what memory it needs in each precision, and
     /// end: nothing large is read
@@ -122,16 +130,29 @@ enum KvCache {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conversation")]
 struct ConversationArguments {
-    /// Answer this one question and end
-    #[arg(short = 'p', long, value_name = "PROMPT", alias = "prompt")]
+    /// Answer this one question and end; - is all of standard input
+    #[arg(
+        short = 'p',
+        long,
+        value_name = "PROMPT",
+        alias = "prompt",
+        group = "question"
+    )]
     once: Option<String>,
+    /// Answer the one question that is in this file, of any number of lines, and end; - is standard input
+    #[arg(short, long, value_name = "FILE", group = "question")]
+    file: Option<PathBuf>,
+    /// Encoding of --file and of standard input, such as gbk [default: UTF-8, what a byte-order mark says, or for one
+    /// question whatever is most probable]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<Encoding>,
     /// Fill the blanks in this text and end: `[MASK]` for a few words, `[sMASK]` for sentences, `[gMASK]`
     /// for a passage
-    #[arg(long, value_name = "TEXT", conflicts_with_all = ["once", "num_beams", "num_return_sequences"])]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["question", "num_beams", "num_return_sequences"])]
     infill: Option<String>,
-    /// With --once: this many answers, with an empty line between them
-    #[arg(long, value_name = "N", requires = "once")]
-    num_return_sequences: Option<NonZeroUsize>,
+    /// With --once or --file: this many answers, with an empty line between them
+    #[arg(long, value_name = "N", requires = "question", value_parser = whole_number::<usize>(1..=u64::MAX))]
+    num_return_sequences: Option<usize>,
     /// Show the model's text as it is, without the official clean-up of white space and punctuation
     #[arg(long)]
     raw: bool,
@@ -149,15 +170,16 @@ struct ConversationArguments {
 struct LengthArguments {
     /// Limit on prompt and answer together, in tokens (the model's own limit holds as well)
     /// [default: 2048, with ChatGLM2-6B 8192]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = whole_number::<usize>(1..=u64::MAX))]
     max_length: Option<usize>,
     /// Limit on the answer alone, in tokens
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = whole_number::<usize>(1..=u64::MAX))]
     max_new_tokens: Option<usize>,
     /// The answer does not end before it has this many tokens
     #[arg(
         long,
         value_name = "TOKENS",
+        value_parser = whole_number::<usize>(0..=u64::MAX),
         default_value_t = 0,
         hide_default_value = true
     )]
@@ -178,7 +200,7 @@ struct SamplingArguments {
     #[arg(long, value_name = "P")]
     top_p: Option<f64>,
     /// Choose among this many most probable tokens; 0 is off
-    #[arg(long, value_name = "K", default_value_t = GenerationOptions::default().top_k)]
+    #[arg(long, value_name = "K", value_parser = whole_number::<usize>(0..=u64::MAX), default_value_t = GenerationOptions::default().top_k)]
     top_k: usize,
     /// Above 1 the model repeats itself less; 1 is off
     #[arg(long, value_name = "X", alias = "repeat-penalty", default_value_t = GenerationOptions::default().repetition_penalty)]
@@ -188,8 +210,7 @@ struct SamplingArguments {
         long,
         value_name = "X",
         default_value_t = 0.0,
-        hide_default_value = true,
-        allow_negative_numbers = true
+        hide_default_value = true
     )]
     presence_penalty: f64,
     /// As --presence-penalty, for each time that the answer contains it
@@ -197,22 +218,21 @@ struct SamplingArguments {
         long,
         value_name = "X",
         default_value_t = 0.0,
-        hide_default_value = true,
-        allow_negative_numbers = true
+        hide_default_value = true
     )]
     frequency_penalty: f64,
     /// No run of this many tokens comes twice, the conversation included; 0 is off
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(0..=u64::MAX), default_value_t = 0, hide_default_value = true)]
     no_repeat_ngram_size: usize,
     /// Always take the most probable token: the same answer every time
     #[arg(long, conflicts_with_all = ["temperature", "top_p", "top_k"])]
     greedy: bool,
     /// Guess up to N tokens ahead from what was said before: the same answer, faster when it repeats
     /// parts of the conversation [default: off]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(0..=u64::MAX), default_value_t = 0, hide_default_value = true)]
     prompt_lookup: usize,
     /// The same seed gives the same answer to the same conversation [default: a new one each time]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
 }
 
@@ -221,10 +241,10 @@ struct SamplingArguments {
 struct BeamArguments {
     /// Follow N continuations side by side and take the best: no sampling, and the answer appears when it
     /// is complete [default: off]
-    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_p", "top_k", "seed", "prompt_lookup"])]
-    num_beams: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", conflicts_with_all = ["temperature", "top_p", "top_k", "seed", "prompt_lookup"], value_parser = whole_number::<usize>(1..=u64::MAX))]
+    num_beams: Option<usize>,
     /// Above 0 favours long answers, below 0 short ones
-    #[arg(long, value_name = "X", requires = "num_beams", allow_negative_numbers = true,
+    #[arg(long, value_name = "X", requires = "num_beams",
         default_value_t = BeamSearchOptions::default().length_penalty)]
     length_penalty: f64,
     /// When a search that has N answers ends
@@ -248,8 +268,53 @@ impl Arguments {
         self.conversation.lang.unwrap_or_else(Language::of_system)
     }
 
+    /// Whether the command line itself says what is to be answered.
+    pub(crate) fn is_one_shot(&self) -> bool {
+        let given = &self.conversation;
+        given.once.is_some() || given.file.is_some() || given.infill.is_some()
+    }
+
+    /// The question on the command line itself.
     pub(crate) fn once(&self) -> Option<&str> {
-        self.conversation.once.as_deref()
+        let once = self.conversation.once.as_deref();
+        once.filter(|question| *question != "-")
+    }
+
+    /// Where the one question is, if it is not on the command line itself.
+    pub(crate) fn question_source(&self) -> Option<Source<'_>> {
+        match (&self.conversation.once, &self.conversation.file) {
+            (Some(once), _) if once == "-" => Some(Source::Input),
+            (_, Some(file)) => Some(Source::named(file)),
+            _ => None,
+        }
+    }
+
+    /// What can be told without a model: wrong options are refused before anything is loaded.
+    pub(crate) fn check(&self) -> Result<Checked<'_>> {
+        self.chat_options(ChatOptions::default())?;
+        let decoding = self.decoding()?;
+        if self
+            .once()
+            .is_some_and(|question| question.trim().is_empty())
+        {
+            return Err(Error::EmptyQuestion);
+        }
+        if self.infill().is_some_and(|text| !has_blank(text)) {
+            return Err(Error::NoBlank);
+        }
+        match self.encoding() {
+            Some(encoding) if !self.is_one_shot() && !encoding.is_ascii_compatible() => {
+                return Err(Error::NoLines { encoding });
+            }
+            _ => {}
+        }
+        let loading = self.model.load_options()?;
+        Ok(Checked { decoding, loading })
+    }
+
+    /// Of the question's source and of standard input.
+    pub(crate) fn encoding(&self) -> Option<Encoding> {
+        self.conversation.encoding
     }
 
     pub(crate) fn infill(&self) -> Option<&str> {
@@ -268,7 +333,7 @@ impl Arguments {
     /// How answers are found, checked before a model is loaded.
     pub(crate) fn decoding(&self) -> Result<Decoding> {
         let count = self.conversation.num_return_sequences;
-        let count = count.map_or(1, NonZeroUsize::get);
+        let count = count.unwrap_or(1);
         let Some(num_beams) = self.beams.num_beams else {
             let is_greedy = self.sampling.greedy || self.sampling.temperature == Some(0.0);
             if count > 1 && is_greedy {
@@ -280,7 +345,7 @@ impl Arguments {
             });
         };
         let beams = BeamSearchOptions::default()
-            .with_num_beams(num_beams.get())
+            .with_num_beams(num_beams)
             .with_length_penalty(self.beams.length_penalty)
             .with_early_stopping(match self.beams.early_stopping {
                 Stopping::AtOnce => EarlyStopping::AtOnce,
@@ -320,6 +385,31 @@ impl Arguments {
 }
 
 impl ModelArguments {
+    /// The model that is asked for; `None` for the one that is built in.
+    pub(crate) fn named(&self) -> Option<Named<'_>> {
+        Some(Named {
+            name: self.model.as_deref()?,
+            revision: &self.revision,
+            offline: self.offline,
+        })
+    }
+
+    /// How it is loaded. Sets the threads of this process.
+    fn load_options(&self) -> Result<LoadOptions<'static>> {
+        if let Some(threads) = self.threads {
+            set_cpu_threads(threads).map_err(glm_core::Error::from)?;
+        }
+        let device = self.device.open().map_err(glm_core::Error::from)?;
+        let mut options = LoadOptions::default()
+            .device(device)
+            .precision(self.precision)
+            .cached();
+        if let Some(head) = self.head {
+            options = options.head(head);
+        }
+        Ok(options)
+    }
+
     pub(crate) fn numerics(&self) -> Numerics {
         if self.exact {
             return Numerics::EXACT;
@@ -335,4 +425,11 @@ impl ModelArguments {
     pub(crate) fn is_demonstration(&self) -> bool {
         self.model.is_none()
     }
+}
+
+/// Whether there is something to fill.
+fn has_blank(text: &str) -> bool {
+    ["[MASK]", "[sMASK]", "[gMASK]"]
+        .iter()
+        .any(|blank| text.contains(blank))
 }

@@ -18,12 +18,13 @@ pub(crate) struct Interrupt(Arc<Mutex<Option<CancelToken>>>);
 
 impl Interrupt {
     /// Watches for Ctrl-C from now on. One that meets no answer, or one that was stopped already and has not ended
-    /// (a token of a large model takes its time), ends the program.
-    pub(crate) fn watch() -> Result<Self> {
+    /// (a token of a large model takes its time), ends the program, after `before_end`.
+    pub(crate) fn watch(before_end: impl Fn() + Send + 'static) -> Result<Self> {
         let interrupt = Self::default();
         let watched = interrupt.clone();
         ctrlc::set_handler(move || {
             if !watched.cancel() {
+                before_end();
                 process::exit(INTERRUPTED);
             }
         })?;

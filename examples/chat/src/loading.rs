@@ -1,81 +1,48 @@
 //! From `--model` to a model, with a progress bar on standard error.
 
-use std::{
-    cell::Cell,
-    path::{Path, PathBuf},
-};
+use std::{cell::Cell, path::PathBuf};
 
-use glm_core::{
-    GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage, config::ModelConfig,
-    hub::Hub, load_tokenizer, set_cpu_threads,
+use command_line::{
+    exit::note,
+    model::{self, Named},
 };
+use glm_core::{GlmTokenizer, LoadOptions, LoadProgress, Model, checkpoint::LoadStage};
+use glm_tokenizer::Family;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
-    arguments::ModelArguments,
+    arguments::Arguments,
     error::{Error, Result},
     language::Language,
-    output::note,
 };
 
 /// The tokenizer and the model that the arguments ask for.
 pub(crate) fn load(
-    arguments: &ModelArguments,
-    language: Language,
+    arguments: &Arguments,
+    options: LoadOptions<'_>,
 ) -> Result<(GlmTokenizer, Model)> {
-    if let Some(threads) = arguments.threads {
-        set_cpu_threads(threads).map_err(glm_core::Error::from)?;
-    }
-    let device = arguments.device.open().map_err(glm_core::Error::from)?;
-    let mut options = LoadOptions::default()
-        .device(device)
-        .precision(arguments.precision)
-        .cached();
-    if let Some(head) = arguments.head {
-        options = options.head(head);
-    }
-
-    let (tokenizer, model) = match &arguments.model {
+    let language = arguments.language();
+    let (tokenizer, model) = match arguments.model.named() {
         None => mini_model::load_with(options)?,
-        Some(name) => {
-            let path = locate(name, arguments, language)?;
-            // The small files first: what is wrong with them should not come out after minutes of reading.
-            check_path(&path)?;
-            let tokenizer = load_tokenizer(&path)?;
+        Some(named) => {
+            let path = locate(named, language)?;
+            let tokenizer = model::tokenizer_of(&path)?;
+            if arguments.infill().is_some() && tokenizer.family() == Family::ChatGlm2 {
+                return Err(Error::NoInfilling);
+            }
             let bar = Bar::new(language);
             let options = options.progress(|progress| bar.show(progress));
-            (tokenizer, options.load(path)?)
+            let model = model::load(&path, &tokenizer, options)?;
+            (tokenizer, model)
         }
     };
-    Ok((tokenizer, model.with_numerics(arguments.numerics())))
+    Ok((tokenizer, model.with_numerics(arguments.model.numerics())))
 }
 
 /// The path itself, or the folder of the downloaded model of that name.
-pub(crate) fn locate(
-    name: &Path,
-    arguments: &ModelArguments,
-    language: Language,
-) -> Result<PathBuf> {
+pub(crate) fn locate(named: Named<'_>, language: Language) -> Result<PathBuf> {
     let bar = Bar::new(language);
-    let mut hub = Hub::from_env().progress(|progress| bar.show(progress));
-    if arguments.offline {
-        hub = hub.offline(true);
-    }
-    Ok(hub.locate(name, &arguments.revision)?)
-}
-
-/// Tells a wrong path from a damaged checkpoint.
-fn check_path(model: &Path) -> Result<()> {
-    let path = model.to_path_buf();
-    // What cannot be looked at is left to the loader, which says why.
-    match model.try_exists() {
-        Ok(false) => Err(Error::NoFolder { path }),
-        _ if model.is_file() => Ok(()),
-        Ok(true) if matches!(model.join("config.json").try_exists(), Ok(false)) => {
-            Err(Error::NoConfig { path })
-        }
-        _ => ModelConfig::from_dir(model).map(drop).map_err(Error::from),
-    }
+    Ok(named.locate(|progress| bar.show(progress))?)
 }
 
 /// Progress on standard error, cleared when it is dropped; a line for each stage that takes long when that is no terminal.

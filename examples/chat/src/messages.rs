@@ -14,11 +14,13 @@ impl Language {
         match self {
             Self::Zh => format!(
                 "欢迎使用 {name} 模型，输入内容即可进行对话，clear 清空对话历史，stop 终止程序\n\
-                 （retry 重新回答，undo 撤回上一轮，Ctrl-C 停止回答，Ctrl-D 终止程序）"
+                 （retry 重新回答，undo 撤回上一轮，Ctrl-C 停止回答，Ctrl-D 终止程序；\n\
+                 多行问题：行末加 \\ 换行继续，或用 \"\"\" 开始和结束）"
             ),
             Self::En => format!(
                 "Welcome to {name}. Type to talk; `clear` forgets the conversation, `stop` ends the program.\n\
-                 (`retry` answers again, `undo` takes the last turn back, Ctrl-C stops an answer, Ctrl-D ends the program.)"
+                 (`retry` answers again, `undo` takes the last turn back, Ctrl-C stops an answer, Ctrl-D ends the program.\n\
+                 Several lines: end a line with \\ to go on in the next, or begin and end the question with \"\"\".)"
             ),
         }
     }
@@ -154,6 +156,36 @@ impl Language {
         }
     }
 
+    /// That the question is read from a terminal.
+    pub(crate) fn reads_to_the_end(self) -> &'static str {
+        match self {
+            Self::Zh => "（输入问题，可以多行；另起一行按 Ctrl-D 结束）",
+            Self::En => "(type the question, in any number of lines; Ctrl-D on a new line ends it)",
+        }
+    }
+
+    /// What the bytes of a question were taken for.
+    pub(crate) fn guessed_encoding(self, name: &dyn Display, encoding: &dyn Display) -> String {
+        match self {
+            Self::Zh => {
+                format!("（{name} 不是 UTF-8，已按 {encoding} 读取；可用 --encoding 指定编码）")
+            }
+            Self::En => format!(
+                "({name} is not UTF-8 and was read as {encoding}; --encoding names another encoding)"
+            ),
+        }
+    }
+
+    /// That what was typed is lost, and why.
+    pub(crate) fn invalid_keys(self) -> &'static str {
+        match self {
+            Self::Zh => "（输入的内容不是 UTF-8，已丢弃；请将终端的编码设为 UTF-8）",
+            Self::En => {
+                "(what was typed is not UTF-8 and was discarded; set the terminal's encoding to UTF-8)"
+            }
+        }
+    }
+
     /// After the first Ctrl-C at the prompt.
     pub(crate) fn interrupt_again(self) -> &'static str {
         match self {
@@ -210,18 +242,18 @@ impl Language {
         }
     }
 
-    /// A line of standard input that was not valid UTF-8, counted from 1.
-    pub(crate) fn invalid_utf8(self, line: usize) -> String {
+    /// A line of standard input, counted from 1, that was not valid in its encoding.
+    pub(crate) fn invalid_line(self, line: usize, encoding: &dyn Display) -> String {
         match self {
-            Self::Zh => format!("（第 {line} 行不是有效的 UTF-8，无效的部分已替换）"),
+            Self::Zh => format!("（第 {line} 行不是有效的 {encoding}，无效的部分已替换）"),
             Self::En => {
-                format!("(line {line} is not valid UTF-8; the invalid parts were replaced)")
+                format!("(line {line} is not valid {encoding}; the invalid parts were replaced)")
             }
         }
     }
 
     /// A line of standard input that is longer than `limit` bytes.
-    pub(crate) fn line_too_long(self, line: usize, limit: usize) -> String {
+    pub(crate) fn line_too_long(self, line: usize, limit: u64) -> String {
         match self {
             Self::Zh => format!("错误：第 {line} 行超过 {limit} 字节，已跳过"),
             Self::En => format!("error: line {line} has more than {limit} bytes and was skipped"),

@@ -3,10 +3,7 @@
 //! On Windows the standard library writes to a console in UTF-16, whatever its code page, and reads it so; there is
 //! nothing to switch on. A pipe carries UTF-8 on every system.
 
-use std::{
-    borrow::Cow,
-    io::{self, Write},
-};
+use std::{borrow::Cow, io::Write};
 
 use crate::error::{Error, Result};
 
@@ -49,11 +46,6 @@ impl<W: Write> Output<W> {
             Ok(())
         }
     }
-}
-
-/// Says something beside the answers. A standard error that is closed is no reason to stop.
-pub(crate) fn note(message: &str) {
-    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// A model can write any byte; an escape sequence must not reach the terminal.

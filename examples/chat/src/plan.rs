@@ -2,10 +2,12 @@
 
 use std::{io::Write, path::Path};
 
+use command_line::exit::Exit;
+
 use crate::error::{Error, Result};
 
-/// Prints what is at `path`. True when it can be loaded.
-pub(crate) fn print(path: &Path, json: bool, out: &mut impl Write) -> Result<bool> {
+/// Prints what is at `path`. [`Exit::Done`] when it can be loaded.
+pub(crate) fn print(path: &Path, json: bool, out: &mut impl Write) -> Result<Exit> {
     let inspection = glm_core::inspect(path);
     match json {
         true => {
@@ -15,5 +17,8 @@ pub(crate) fn print(path: &Path, json: bool, out: &mut impl Write) -> Result<boo
         }
         false => write!(out, "{inspection}").map_err(Error::Output)?,
     }
-    Ok(inspection.is_loadable())
+    Ok(match inspection.is_loadable() {
+        true => Exit::Done,
+        false => Exit::Failed,
+    })
 }

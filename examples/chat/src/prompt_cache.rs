@@ -2,12 +2,13 @@
 
 use std::{io::ErrorKind, path::Path};
 
+use command_line::exit::note;
 use glm_core::{
     Error as ModelError, SnapshotField, chat::Conversation, prefix_cache::Prefix,
     regular_file::FileKind,
 };
 
-use crate::{error::Result, language::Language, output::note};
+use crate::{error::Result, language::Language};
 
 /// The conversation, which knows what the file holds. A file that is of no use any more is told and will be replaced; one
 /// of another kind is an error, so that nothing is ever written over it.

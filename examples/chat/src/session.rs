@@ -51,7 +51,7 @@ pub(crate) enum Notice {
     InvalidScores(usize),
     /// The last question and its answer are forgotten.
     TakenBack,
-    /// There is nothing to forget.
+    /// There is nothing to forget, or to answer again.
     NoTurn,
 }
 
@@ -105,6 +105,11 @@ impl Session {
         &self.conversation
     }
 
+    /// Whether anything was asked.
+    pub(crate) fn has_turns(&self) -> bool {
+        !self.conversation.history().is_empty()
+    }
+
     pub(crate) fn decoding(&self) -> Decoding {
         self.decoding
     }
@@ -131,7 +136,9 @@ impl Session {
         cancel: CancelToken,
         output: &mut Output<impl Write>,
     ) -> Result<Vec<Notice>> {
-        let (query, history) = self.asked(request)?;
+        let Some((query, history)) = self.asked(request) else {
+            return Ok(vec![Notice::NoTurn]);
+        };
         let conversation = &self.conversation;
         let (model, tokenizer) = (conversation.model(), conversation.tokenizer());
         let options = conversation.options();
@@ -163,13 +170,13 @@ impl Session {
         Ok(notices)
     }
 
-    /// The question that is to be answered, and the turns before it.
-    fn asked<'a>(&'a self, request: Request<'a>) -> Result<(&'a str, &'a [Turn])> {
+    /// The question that is to be answered, and the turns before it; `None` for the last one where none was asked.
+    fn asked<'a>(&'a self, request: Request<'a>) -> Option<(&'a str, &'a [Turn])> {
         let history = self.conversation.history();
         match (request, history.split_last()) {
-            (Request::Question(query), _) => Ok((query, history)),
-            (Request::Retry, Some((last, before))) => Ok((&last.query, before)),
-            (Request::Retry, None) => Err(glm_core::Error::NoTurn { turn: 0, turns: 0 }.into()),
+            (Request::Question(query), _) => Some((query, history)),
+            (Request::Retry, Some((last, before))) => Some((&last.query, before)),
+            (Request::Retry, None) => None,
         }
     }
 
@@ -282,7 +289,7 @@ mod tests {
             session.answer(Request::Retry, CancelToken::new(), &mut output)
         };
         assert_eq!(session.undo(), Notice::NoTurn);
-        assert!(retry(&mut session).is_err());
+        assert_eq!(retry(&mut session).unwrap(), [Notice::NoTurn]);
         ask(&mut session, "你好");
         ask(&mut session, "再见");
         let history = session.history().to_vec();

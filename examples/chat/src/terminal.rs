@@ -2,17 +2,16 @@
 
 use std::io::Write;
 
-use rustyline::{
-    Behavior, Cmd, ConditionalEventHandler, Config, DefaultEditor, Event, EventContext,
-    EventHandler, KeyEvent, Movement, RepeatCount, error::ReadlineError,
-};
+use command_line::exit::note;
 
 use crate::{
     error::{Error, Result},
     interrupt::Interrupt,
     language::Language,
-    output::{Output, note},
-    session::{Decoding, Line, Notice, Session},
+    line_editor::{LineEditor, Typed, block},
+    output::Output,
+    session::{Decoding, Line, Notice, Request, Session},
+    terminal_mode::{Restore, TerminalMode},
 };
 
 /// Talks until the user ends it.
@@ -22,17 +21,10 @@ pub(crate) fn run(
     demonstration: bool,
     output: &mut Output<impl Write>,
 ) -> Result<()> {
-    // The terminal is asked even when the answers go to a file.
-    let config = Config::builder()
-        .behavior(Behavior::PreferTerm)
-        .auto_add_history(true)
-        .build();
-    let mut editor = DefaultEditor::with_config(config)?;
-    editor.bind_sequence(
-        KeyEvent::ctrl('C'),
-        EventHandler::Conditional(Box::new(DiscardLine)),
-    );
-    let interrupt = Interrupt::watch()?;
+    let mut editor = LineEditor::new()?;
+    let mode = TerminalMode::keep_keys();
+    let restore = Restore(mode.clone());
+    let interrupt = Interrupt::watch(move || mode.restore())?;
     let label = language.model_label(demonstration);
 
     welcome(language, demonstration);
@@ -43,18 +35,29 @@ pub(crate) fn run(
     let mut interrupted = false;
     loop {
         note("");
-        let line = match editor.readline(language.user_prompt()) {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) if !interrupted => {
+        let text = match editor.read(language.user_prompt())? {
+            Typed::Text(text) => text,
+            Typed::Interrupt if !interrupted => {
                 interrupted = true;
                 note(language.interrupt_again());
                 continue;
             }
-            Err(ReadlineError::Interrupted | ReadlineError::Eof) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Typed::Interrupt | Typed::End => return Ok(()),
+            Typed::Invalid => {
+                // The rest of it would be taken for a question.
+                restore.0.discard_keys();
+                note(language.invalid_keys());
+                continue;
+            }
+            Typed::Nothing => continue,
         };
         interrupted = false;
-        match Line::of(&line) {
+        let line = match block(&text) {
+            Some(text) if text.trim().is_empty() => Line::Empty,
+            Some(text) => Line::Answer(Request::Question(text)),
+            None => Line::of(&text),
+        };
+        match line {
             Line::Empty => {}
             Line::Stop => return Ok(()),
             Line::Clear => {
@@ -63,6 +66,9 @@ pub(crate) fn run(
                 welcome(language, demonstration);
             }
             Line::Undo => note(&language.notice(session.undo())),
+            Line::Answer(Request::Retry) if !session.has_turns() => {
+                note(&language.notice(Notice::NoTurn));
+            }
             Line::Answer(request) => {
                 output.label(&label)?;
                 let result = session.answer(request, interrupt.begin_answer(), output);
@@ -83,21 +89,6 @@ pub(crate) fn run(
                 }
             }
         }
-    }
-}
-
-/// Ctrl-C on a line with text discards the text (Ctrl-Y brings it back); on an empty line it is an interrupt.
-struct DiscardLine;
-
-impl ConditionalEventHandler for DiscardLine {
-    fn handle(
-        &self,
-        _: &Event,
-        _: RepeatCount,
-        _: bool,
-        context: &EventContext<'_>,
-    ) -> Option<Cmd> {
-        (!context.line().is_empty()).then_some(Cmd::Kill(Movement::WholeBuffer))
     }
 }
 

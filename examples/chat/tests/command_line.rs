@@ -54,6 +54,8 @@ fn help_shows_every_group_and_flag_in_order() {
         "--json",
         "Conversation:",
         "--once <PROMPT>",
+        "--file <FILE>",
+        "--encoding <NAME>",
         "--infill <TEXT>",
         "--num-return-sequences <N>",
         "--raw",
@@ -100,7 +102,7 @@ fn a_wrong_folder_is_told_with_what_was_looked_for() {
     for (path, reasons) in [
         (
             Path::new("no/such/folder"),
-            vec!["there is no folder no/such/folder"],
+            vec!["there is no file or folder no/such/folder"],
         ),
         (
             empty.path(),
@@ -195,17 +197,17 @@ fn options_out_of_range_are_refused_with_one_sentence() {
         (["--repetition-penalty", "0"], "`repetition_penalty`"),
         (["--presence-penalty", "NaN"], "`presence_penalty`"),
         (["--frequency-penalty", "inf"], "`frequency_penalty`"),
-        (["--max-length", "0"], "`max_length`"),
-        (["--max-new-tokens", "0"], "`max_new_tokens`"),
+        (["--temperature", "-1"], "`temperature`"),
+        (["--top-p", "-0.5"], "`top_p`"),
+        (["--repetition-penalty", "-1"], "`repetition_penalty`"),
         (["--stop", ""], "`stop`"),
-        (["--threads", "0"], "thread"),
         #[cfg(not(feature = "cuda"))]
         (["--device", "cuda:1"], "`--features cuda`"),
     ] {
         let output = chat(&[&arguments[..], &["--lang", "en", "-p", "hello"]].concat());
         assert_eq!(
             output.status.code(),
-            Some(1),
+            Some(2),
             "{arguments:?}: {}",
             stderr(&output)
         );
@@ -237,6 +239,12 @@ fn arguments_that_cannot_be_read_are_refused() {
         &["--num-return-sequences", "2"],
         &["--infill", "[MASK]", "--once", "hello"],
         &["--infill", "[MASK]", "--num-beams", "2"],
+        &["--infill", "[MASK]", "--file", "question.txt"],
+        &["--once", "hello", "--file", "question.txt"],
+        &["--lang", "en", "--once", ""],
+        &["--lang", "en", "--once", " \n"],
+        &["--once", "hello", "--encoding", "klingon"],
+        &["--lang", "en", "--encoding", "utf-16le"],
         &["--no-such-flag"],
         &["question"],
     ] {
@@ -289,12 +297,16 @@ fn options_that_contradict_each_other_are_refused_with_one_sentence() {
             "`num_return_sequences`",
         ),
         (
+            &["--min-new-tokens", "6", "--max-new-tokens", "5"],
+            "`min_new_tokens` must be at most max_new_tokens, 5, found 6",
+        ),
+        (
             &["--num-beams", "2", "--length-penalty", "nan"],
             "`length_penalty`",
         ),
     ] {
         let output = chat(&[arguments, &["--lang", "en", "--once", "hello"]].concat());
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
     }
@@ -370,9 +382,102 @@ fn blanks_of_a_text_are_filled() {
     ];
     assert_eq!(answer(&arguments), expected);
     assert!(stderr(&chat(&arguments)).contains("cut at the length limit"));
-    let output = chat(&["--lang=en", "--infill", "no blank"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("[MASK]"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_be_filled_is_told_in_plain_words() {
+    let chatglm2 = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../glm-core/tests/golden/ggml/chatglm2-tiny.q8_0.bin");
+    let chatglm2 = [
+        "--infill",
+        "a [MASK]",
+        "--model",
+        chatglm2.to_str().unwrap(),
+    ];
+    for (arguments, code, reason) in [
+        (
+            &["--infill", "no blank"][..],
+            2,
+            "write [MASK] for a few words",
+        ),
+        (&["--infill", ""], 2, "write [MASK] for a few words"),
+        (
+            &["--infill", "[mask] (MASK)"],
+            2,
+            "write [MASK] for a few words",
+        ),
+        (&chatglm2, 1, "have not learned to fill blanks"),
+    ] {
+        let output = chat(&[arguments, &["--lang", "en"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("token"), "{}", stderr(&output));
+    }
+}
+
+/// Before a model is loaded, and with the values that are possible.
+#[test]
+fn numbers_out_of_range_are_told_with_the_range() {
+    let least = |least: usize| format!("must be a whole number of at least {least}");
+    for (option, range) in [
+        ("--max-length", least(1)),
+        ("--max-new-tokens", least(1)),
+        ("--min-new-tokens", least(0)),
+        ("--top-k", least(0)),
+        ("--no-repeat-ngram-size", least(0)),
+        ("--prompt-lookup", least(0)),
+        ("--seed", least(0)),
+        ("--num-beams", least(1)),
+        ("--num-return-sequences", least(1)),
+        (
+            "--threads",
+            "must be a whole number from 1 to 1024".to_owned(),
+        ),
+    ] {
+        let below = if range.contains("at least 0") {
+            "-3"
+        } else {
+            "0"
+        };
+        for value in ["-1", "1.5", "x", below, "99999999999999999999999"] {
+            let output = chat(&[option, value, "--once", "hello"]);
+            assert_eq!(output.status.code(), Some(2), "{option} {value}");
+            let said = stderr(&output);
+            assert!(said.contains(&range) && said.contains(option), "{said}");
+        }
+    }
+    for threads in ["1025", "4000", "20000"] {
+        let output = chat(&["--threads", threads, "--once", "hello"]);
+        assert_eq!(output.status.code(), Some(2), "{threads}");
+        assert!(stderr(&output).contains("from 1 to 1024"));
+    }
+}
+
+/// Whether or not there is a tokenizer beside it.
+#[test]
+fn a_file_that_is_no_model_is_blamed_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    for with_tokenizer in [false, true] {
+        if with_tokenizer {
+            let tokenizer = mini_folder().join("ice_text.model");
+            std::fs::copy(tokenizer, folder.path().join("ice_text.model")).unwrap();
+        }
+        for (name, bytes) in [
+            ("notes.flm", &b"this is no model\n"[..]),
+            ("empty.flm", b""),
+            ("empty-ggml.bin", b"ggml"),
+            ("zeros.bin", &[0; 4096]),
+        ] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, bytes).unwrap();
+            let output = chat(&["--lang", "en", "-p", "a", "-m", file.to_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(1), "{name}");
+            assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+            assert!(stderr(&output).contains(name), "{}", stderr(&output));
+            assert!(!stderr(&output).contains("ice_text"), "{}", stderr(&output));
+        }
+    }
 }
 
 /// What `inspect` says, without a chat.

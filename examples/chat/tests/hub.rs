@@ -61,9 +61,14 @@ fn notes(output: &Output) -> &str {
 }
 
 /// The one line that says why there was no answer.
-fn refusal(mut chat: Command) -> String {
+fn refusal(chat: Command) -> String {
+    refusal_with(1, chat)
+}
+
+/// The same, with this exit code.
+fn refusal_with(code: i32, mut chat: Command) -> String {
     let output = chat.output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(code), "{}", notes(&output));
     assert_eq!(notes(&output).lines().count(), 1, "{}", notes(&output));
     assert!(notes(&output).starts_with("error: "), "{}", notes(&output));
     notes(&output).to_owned()
@@ -129,7 +134,6 @@ fn what_cannot_be_downloaded_is_told_in_one_line() {
     for (model, arguments, reasons) in [
         ("some-org/other", &[][..], ["`some-org/other`", "HF_TOKEN"]),
         (REPO, &["--revision", "v9"], ["`v9`", "there is no model"]),
-        (REPO, &["--revision", "../x"], ["`revision`", "`../x`"]),
         (
             REPO,
             &["--offline"],
@@ -138,7 +142,7 @@ fn what_cannot_be_downloaded_is_told_in_one_line() {
         (
             "./some-org/some-model",
             &[],
-            ["there is no folder", "ORG/NAME"],
+            ["there is no file or folder", "ORG/NAME"],
         ),
     ] {
         let said = refusal(chat(&server, home.path(), model, arguments));
@@ -146,6 +150,45 @@ fn what_cannot_be_downloaded_is_told_in_one_line() {
             assert!(said.contains(reason), "`{reason}` in {said}");
         }
     }
+    let said = refusal_with(2, chat(&server, home.path(), REPO, &["--revision", "../x"]));
+    for reason in ["`revision`", "`../x`"] {
+        assert!(said.contains(reason), "`{reason}` in {said}");
+    }
+}
+
+#[test]
+fn a_name_that_may_be_meant_for_a_file_never_goes_to_the_network() {
+    let (server, home) = (server(), tempfile::tempdir().unwrap());
+    let here = tempfile::tempdir().unwrap();
+    fs::create_dir(here.path().join("models")).unwrap();
+    fs::write(here.path().join("notes"), "").unwrap();
+    for (model, reason) in [
+        ("models/chatglm-6b", "`models` is here"),
+        ("notes/chatglm-6b", "`notes` is here"),
+        ("models/glm.bin", "is the ending of a file"),
+        ("nowhere/glm.bin", "is the ending of a file"),
+        ("nowhere/model.safetensors", "is the ending of a file"),
+        ("nowhere/ice_text.model", "is the ending of a file"),
+        ("nowhere/chatglm-6b.FLM", "is the ending of a file"),
+        ("/nowhere/chatglm-6b", "there is no file or folder"),
+        ("./chatglm-6b", "there is no file or folder"),
+        ("~/chatglm-6b", "there is no file or folder"),
+        ("../chatglm-6b", "there is no file or folder"),
+        ("models\\glm", "there is no file or folder"),
+        ("C:\\models\\glm", "there is no file or folder"),
+        ("a/b/c", "there is no file or folder"),
+        ("chatglm-6b", "there is no file or folder"),
+    ] {
+        let mut chat = chat(&server, home.path(), model, &[]);
+        chat.current_dir(here.path());
+        let said = refusal(chat);
+        assert!(said.contains(reason), "`{reason}` in {said}");
+        assert!(said.contains(model), "{said}");
+    }
+    assert_eq!(server.seen(), []);
+    // What is a name is one, from there too.
+    let mut chat = chat(&server, home.path(), REPO, &[]);
+    answer(&chat.current_dir(here.path()).output().unwrap());
 }
 
 #[test]

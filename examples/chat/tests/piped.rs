@@ -272,7 +272,121 @@ fn undo_takes_a_turn_back_and_retry_answers_again() {
     let output = chat(&[], "undo\nretry\n".as_bytes());
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stdout(&output), "");
-    for message in ["nothing was asked yet", "there is no turn"] {
-        assert!(stderr(&output).contains(message), "{message}");
+    let said = stderr(&output).matches("nothing was asked yet").count();
+    assert_eq!(said, 2, "{}", stderr(&output));
+    assert!(!stderr(&output).contains("error"), "{}", stderr(&output));
+}
+
+/// Two lines and an empty one, which are one question.
+const LINES: &str = "法国的首都\n\n是哪里？";
+
+#[test]
+fn a_question_of_several_lines_comes_from_a_file_or_all_of_standard_input() {
+    let answer = expected(&[Some(LINES)], ResponseRules::ChatGlm);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("question.txt");
+    let named = file.to_str().unwrap();
+    for text in [
+        LINES.to_owned(),
+        format!("{LINES}\n"),
+        format!("\u{feff}{LINES}\r\n"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        for (arguments, input) in [
+            (&["--file", named][..], ""),
+            (&["-f", named], "another question\n"),
+            (&["-f", "-"], &*text),
+            (&["--once", "-"], &*text),
+            (&["--once=-"], &*text),
+        ] {
+            let output = chat(arguments, input.as_bytes());
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert_eq!(stdout(&output), answer, "{arguments:?}");
+        }
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_question_may_come_from_a_named_pipe_and_ends_at_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let writer = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::write(pipe, LINES).unwrap())
+    };
+    let output = chat(&["--file", pipe.to_str().unwrap()], b"");
+    writer.join().unwrap();
+    let answer = expected(&[Some(LINES)], ResponseRules::ChatGlm);
+    assert_eq!(stdout(&output), answer, "{}", stderr(&output));
+
+    let output = chat(&["--file", "/dev/zero"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    let reason = "/dev/zero has more than 1048576 bytes";
+    assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+}
+
+#[test]
+fn a_question_that_cannot_be_read_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("question.txt");
+    let named = file.to_str().unwrap();
+    let refused = |arguments: &[&str], input: &[u8]| {
+        let output = chat(arguments, input);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        stderr(&output).to_owned()
+    };
+    assert!(refused(&["-f", named], b"").contains(&format!("cannot read {named}")));
+    std::fs::write(&file, " \n\n").unwrap();
+    assert!(refused(&["-f", named], b"").contains(&format!("no question in {named}")));
+    assert!(refused(&["--once", "-"], b"").contains("no question in standard input"));
+    assert!(refused(&["--once", "-"], b"\0\x01").contains("standard input is no text"));
+    let utf8 = &["--once", "-", "--encoding", "utf-8"];
+    assert!(refused(utf8, b"a\xff").contains("standard input is not text in UTF-8"));
+    let folder = folder.path().to_str().unwrap();
+    assert!(refused(&["-f", folder], b"").contains(&format!("cannot read {folder}")));
+}
+
+#[test]
+fn questions_in_other_encodings_are_read_and_told() {
+    // 你好 in GBK.
+    let (gbk, question) = (b"\xc4\xe3\xba\xc3", [Some("你好")]);
+    let answer = expected(&question, ResponseRules::ChatGlm);
+    let output = chat(&["--once", "-"], &[&gbk[..], b"\n"].concat());
+    assert_eq!(stdout(&output), answer, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("was read as GBK"),
+        "{}",
+        stderr(&output)
+    );
+    // Named, as one question and line by line.
+    for arguments in [
+        &["--once", "-", "--encoding", "gbk"][..],
+        &["--encoding=GB18030"],
+    ] {
+        let output = chat(arguments, gbk);
+        assert_eq!(stdout(&output), answer, "{}", stderr(&output));
+        assert!(!stderr(&output).contains("encoding"), "{}", stderr(&output));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_input_without_lines_ends() {
+    let output = Command::new(env!("CARGO_BIN_EXE_chat"))
+        .args(SHORT)
+        .stdin(std::fs::File::open("/dev/zero").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let reason = "cannot read standard input: a line does not end";
+    assert!(stderr(&output).contains(reason), "{}", stderr(&output));
 }

@@ -1,15 +1,22 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
+use command_line::{
+    arguments::{threads, whole_number},
+    encoding::Encoding,
+    model::Named,
+};
 use glm_core::{
-    DeviceName, Precision,
+    DeviceName, LoadOptions, Precision,
     code::{CodeOptions, Language, Until},
     hub::DEFAULT_REVISION,
+    set_cpu_threads,
 };
 
 use crate::{
+    Checked,
     error::{Error, Result},
     line::Extent,
     place::Place,
@@ -22,7 +29,8 @@ merely ends before a line that stands there already.
 The prompt is the official one: the tag of the language, such as `# language: Python`, unless the code
 begins with one, and the code. Code that is too long for the model loses its beginning.
 
-Standard output carries the completion alone, everything else goes to standard error.
+Standard output carries the completion alone, in UTF-8, everything else goes to standard error. The exit
+code is 0 for a completion, 1 when something failed, 2 when the options are wrong.
 
 With --stdio every line of standard input is a JSON object:
   {\"id\": 1, \"path\": \"a.py\", \"prefix\": \"def f(x):\\n\", \"suffix\": \"\\n\"}
@@ -51,6 +59,10 @@ pub(crate) struct Arguments {
     /// Language of the code, which the model is told [default: that of the file name]
     #[arg(short, long, value_name = "NAME")]
     language: Option<String>,
+    /// Encoding of the code, such as gbk [default: UTF-8, what a byte-order mark says, else what is most
+    /// probable]
+    #[arg(long, value_name = "NAME", conflicts_with = "stdio")]
+    pub(crate) encoding: Option<Encoding>,
     /// List the languages and their tags, and end
     #[arg(long)]
     pub(crate) languages: bool,
@@ -93,10 +105,10 @@ pub(crate) struct ModelArguments {
     #[arg(long, default_value_t)]
     pub(crate) device: DeviceName,
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     pub(crate) threads: Option<usize>,
     /// With --stdio: memory for what was read before, in MB; 0 remembers nothing
-    #[arg(long, value_name = "MB", default_value_t = 1024)]
+    #[arg(long, value_name = "MB", value_parser = whole_number::<usize>(0..=u64::MAX), default_value_t = 1024)]
     pub(crate) memory: usize,
 }
 
@@ -107,7 +119,7 @@ struct CompletionArguments {
     #[arg(long, value_enum, value_name = "WHERE", default_value_t = Extent::Block)]
     until: Extent,
     /// Limit on the completion, in tokens
-    #[arg(long, value_name = "TOKENS", default_value_t = 128)]
+    #[arg(long, value_name = "TOKENS", value_parser = whole_number::<usize>(1..=u64::MAX), default_value_t = 128)]
     max_new_tokens: usize,
     /// End the completion before this string (may be given several times)
     #[arg(long, value_name = "STRING")]
@@ -120,10 +132,10 @@ struct CompletionArguments {
     #[arg(long, value_name = "P", default_value_t = CodeOptions::default().generation.top_p)]
     top_p: f64,
     /// Choose among this many most probable tokens; 0 is off, 1 is greedy
-    #[arg(long, value_name = "K", default_value_t = CodeOptions::default().generation.top_k)]
+    #[arg(long, value_name = "K", value_parser = whole_number::<usize>(0..=u64::MAX), default_value_t = CodeOptions::default().generation.top_k)]
     top_k: usize,
     /// The same seed gives the same completion of the same code [default: a new one each time]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_number::<u64>(0..=u64::MAX))]
     seed: Option<u64>,
 }
 
@@ -138,8 +150,17 @@ impl From<Extent> for Until {
 }
 
 impl Arguments {
+    /// What can be told without a model: wrong options are refused before anything is loaded.
+    pub(crate) fn check(&self) -> Result<Checked<'_>> {
+        Ok(Checked {
+            options: self.options()?,
+            language: self.language()?,
+            loading: self.model.load_options()?,
+        })
+    }
+
     /// The options of every completion, checked.
-    pub(crate) fn options(&self) -> Result<CodeOptions> {
+    fn options(&self) -> Result<CodeOptions> {
         let given = &self.completion;
         let mut options = CodeOptions::default().with_until(given.until.into());
         let generation = &mut options.generation;
@@ -155,12 +176,35 @@ impl Arguments {
     }
 
     /// The language that was named, or that of the file.
-    pub(crate) fn language(&self) -> Result<Option<&'static Language>> {
+    fn language(&self) -> Result<Option<&'static Language>> {
         let place = self.place.as_ref();
         match &self.language {
             Some(name) => named_language(name).map(Some),
             None => Ok(place.and_then(|place| Language::of_path(&place.path))),
         }
+    }
+}
+
+impl ModelArguments {
+    /// The model that is asked for.
+    pub(crate) fn named<'a>(&'a self, name: &'a Path) -> Named<'a> {
+        Named {
+            name,
+            revision: &self.revision,
+            offline: self.offline,
+        }
+    }
+
+    /// How it is loaded. Sets the threads of this process.
+    fn load_options(&self) -> Result<LoadOptions<'static>> {
+        if let Some(threads) = self.threads {
+            set_cpu_threads(threads).map_err(glm_core::Error::from)?;
+        }
+        let device = self.device.open().map_err(glm_core::Error::from)?;
+        Ok(LoadOptions::default()
+            .device(device)
+            .precision(self.precision)
+            .cached())
     }
 }
 

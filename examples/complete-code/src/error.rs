@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use command_line::exit::Exit;
+
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +11,12 @@ pub(crate) enum Error {
     /// The library refused the checkpoint, an option or the code.
     #[error(transparent)]
     Model(#[from] glm_core::Error),
+    /// There is no model where it was looked for.
+    #[error(transparent)]
+    Opening(#[from] command_line::model::Error),
+    /// There is no code where it was looked for.
+    #[error(transparent)]
+    Code(#[from] command_line::text::Error),
     #[error(
         "{} belongs to ChatGLM-6B, which does not complete code; use CodeGeeX2-6B (THUDM/codegeex2-6b)",
         path.display()
@@ -18,8 +26,6 @@ pub(crate) enum Error {
         "the language `{name}` is not known; --language takes one of those that --languages lists"
     )]
     Language { name: String },
-    #[error("cannot read {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
     #[error("{} has no line {line}: it has {lines}", path.display())]
     NoLine {
         path: PathBuf,
@@ -40,6 +46,14 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// How the program ends with it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Model(error) => error.into(),
+            _ => Exit::Failed,
+        }
+    }
+
     /// The reader of standard output has gone away.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

@@ -10,19 +10,24 @@ mod completer;
 mod error;
 mod line;
 mod loading;
+mod messages;
 mod place;
 mod request;
 mod stdio;
 
 use std::{
-    io::{self, BufReader, IsTerminal, Read, Write},
+    io::{self, BufReader, IsTerminal, Write},
     process::ExitCode,
 };
 
-use clap::Parser;
+use command_line::{
+    exit::{Exit, note},
+    text::Source,
+};
 use glm_core::{
+    LoadOptions,
     code::{CodeCompletion, CodeOptions, Cursor, Language},
-    generate::{CancelToken, FinishReason},
+    generate::CancelToken,
 };
 use serde::Serialize;
 
@@ -30,31 +35,45 @@ use arguments::Arguments;
 use completer::{Completer, Outcome};
 use error::{Error, Result};
 
+/// Most code that is read, in bytes. What is far before the cursor is left out anyway.
+const MAX_CODE_BYTES: u64 = 16 << 20;
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments: Arguments = command_line::arguments::parse();
+    let checked = match arguments.check() {
+        Ok(checked) => checked,
+        Err(error) => return Exit::WrongUsage.saying(&messages::error(&error)),
+    };
+    match run(&arguments, checked) {
+        Ok(()) => Exit::Done.into(),
         // Whoever read the completion has read enough.
-        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
-        Err(error) => {
-            note(&format!("error: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) if error.is_broken_pipe() => Exit::Done.into(),
+        Err(error) => error.exit().saying(&messages::error(&error)),
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    // What is wrong with these is told before a model is loaded.
-    let (options, language) = (arguments.options()?, arguments.language()?);
+/// What the arguments ask for, as far as it can be told without a model.
+struct Checked<'a> {
+    options: CodeOptions,
+    language: Option<&'static Language>,
+    loading: LoadOptions<'a>,
+}
+
+fn run(arguments: &Arguments, checked: Checked<'_>) -> Result<()> {
+    let Checked {
+        options,
+        language,
+        loading,
+    } = checked;
     let name = match &arguments.model.model {
         Some(name) if !arguments.languages => name,
         _ => return list_languages(&mut io::stdout().lock()),
     };
-    let code = match &arguments.place {
-        _ if arguments.stdio => None,
-        Some(place) => Some(place.read()?),
-        None => Some((read_input()?, String::new())),
+    let code = match arguments.stdio {
+        true => None,
+        false => Some(code(arguments)?),
     };
-    let (tokenizer, model) = loading::load(name, &arguments.model)?;
+    let (tokenizer, model) = loading::load(name, &arguments.model, loading)?;
     let memory = arguments.model.memory.saturating_mul(1_000_000);
     let Some((before, after)) = code else {
         let completer = Completer::new(model, tokenizer, memory);
@@ -69,8 +88,26 @@ fn run(arguments: &Arguments) -> Result<()> {
         true => print_json(&completer, &cursor, &options)?,
         false => print(&completer, &cursor, &options)?,
     };
-    tell(&completion, &cursor, &options);
+    for message in messages::about(&completion, &cursor, &options) {
+        note(&message);
+    }
     Ok(())
+}
+
+/// The code before and behind the cursor.
+fn code(arguments: &Arguments) -> Result<(String, String)> {
+    let place = arguments.place.as_ref();
+    let source = place.map_or(Source::Input, |place| Source::named(&place.path));
+    let mut code = source.read(MAX_CODE_BYTES, arguments.encoding)?;
+    if let Some(encoding) = code.guessed {
+        note(&messages::guessed_encoding(&source, encoding));
+    }
+    let end = match place {
+        Some(place) => place.offset(&code.text)?,
+        None => code.text.len(),
+    };
+    let after = code.text.split_off(end);
+    Ok((code.text, after))
 }
 
 /// Prints a completion as it comes. A terminal is spared control characters, which a model can write as any others.
@@ -114,48 +151,9 @@ fn print_json(
     Ok(completion)
 }
 
-/// Says what the user should know about a completion.
-fn tell(completion: &CodeCompletion, cursor: &Cursor<'_>, options: &CodeOptions) {
-    if cursor.language.is_none() {
-        note("note: the model was told no language; --language names it");
-    }
-    if completion.omitted_bytes > 0 {
-        let bytes = completion.omitted_bytes;
-        note(&format!(
-            "note: the code is too long: its first {bytes} bytes were not read"
-        ));
-    }
-    if completion.invalid_scores > 0 {
-        note("note: the model gave scores that are no numbers; its weights are damaged");
-    }
-    if completion.finish_reason == FinishReason::Length {
-        let limit = options.generation.max_new_tokens;
-        let limit = limit.filter(|limit| *limit == completion.completion_tokens);
-        note(&match limit {
-            Some(limit) => format!(
-                "note: the completion was cut at {limit} tokens; --max-new-tokens allows more"
-            ),
-            None => "note: the completion was cut where the model's context ends".to_owned(),
-        });
-    }
-}
-
 fn list_languages(out: &mut impl Write) -> Result<()> {
     for language in Language::all() {
         writeln!(out, "{:22} {}", language.name(), language.tag()).map_err(Error::Output)?;
     }
     Ok(())
-}
-
-fn read_input() -> Result<String> {
-    let mut code = String::new();
-    io::stdin()
-        .read_to_string(&mut code)
-        .map_err(Error::Input)?;
-    Ok(code)
-}
-
-/// Says something beside the completion. A standard error that is closed is no reason to stop.
-fn note(message: &str) {
-    let _ = writeln!(io::stderr(), "{message}");
 }

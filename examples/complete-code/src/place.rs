@@ -40,18 +40,8 @@ impl FromStr for Place {
 }
 
 impl Place {
-    /// The code of the file before and behind the cursor.
-    pub(crate) fn read(&self) -> Result<(String, String)> {
-        let mut code = std::fs::read_to_string(&self.path).map_err(|source| Error::File {
-            path: self.path.clone(),
-            source,
-        })?;
-        let after = code.split_off(self.offset(&code)?);
-        Ok((code, after))
-    }
-
     /// The byte of `code` before which the cursor is.
-    fn offset(&self, code: &str) -> Result<usize> {
+    pub(crate) fn offset(&self, code: &str) -> Result<usize> {
         let Some(line) = self.line else {
             return Ok(code.len());
         };

@@ -9,6 +9,7 @@ use std::{
     thread,
 };
 
+use command_line::lines::{Line as InputLine, Lines};
 use glm_core::{
     code::{CodeCompletion, CodeOptions, Cursor, Language},
     generate::CancelToken,
@@ -20,7 +21,14 @@ use crate::{
     completer::{Completer, Outcome},
     error::{Error, Result},
     line::{Line, Refusal, Request},
+    messages,
 };
+
+/// Longest line that is read, in bytes: more code than any model reads.
+const MAX_LINE_BYTES: usize = 4 << 20;
+
+/// Most requests that are open at a time.
+const MAX_OPEN_REQUESTS: usize = 256;
 
 /// A line of the program's.
 #[derive(Debug, Serialize)]
@@ -98,16 +106,26 @@ impl<W: Write> Shared<W> {
     }
 
     fn read_lines(&self, input: impl BufRead, requests: &Sender<Incoming>) -> Result<()> {
-        for line in input.split(b'\n') {
-            let line = line.map_err(Error::Input)?;
+        let mut lines = Lines::new(input, MAX_LINE_BYTES);
+        while let Some(line) = lines.next_line().map_err(Error::Input)? {
+            let line = match line {
+                InputLine::Whole(line) => line,
+                InputLine::TooLong => {
+                    self.refuse(None, &messages::long_line(MAX_LINE_BYTES))?;
+                    continue;
+                }
+            };
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match Line::parse(&line) {
+            match Line::parse(line) {
                 Ok(Line::Complete(request)) => {
-                    let Some(cancel) = self.begin(&request.id) else {
-                        self.refuse(Some(&request.id), "a request with this id is open")?;
-                        continue;
+                    let cancel = match self.begin(&request.id) {
+                        Ok(cancel) => cancel,
+                        Err(reason) => {
+                            self.refuse(Some(&request.id), &reason)?;
+                            continue;
+                        }
                     };
                     if requests.send(Ok((request, cancel))).is_err() {
                         return Ok(());
@@ -120,15 +138,18 @@ impl<W: Write> Shared<W> {
         Ok(())
     }
 
-    /// What takes back a new request; `None` when its id is in use.
-    fn begin(&self, id: &Value) -> Option<CancelToken> {
+    /// What takes back a new request; or why it is not taken.
+    fn begin(&self, id: &Value) -> std::result::Result<CancelToken, String> {
         let mut open = self.open();
         if open.iter().any(|(other, _)| other == id) {
-            return None;
+            return Err(messages::ID_IN_USE.to_owned());
+        }
+        if open.len() == MAX_OPEN_REQUESTS {
+            return Err(messages::too_many_requests(MAX_OPEN_REQUESTS));
         }
         let cancel = CancelToken::new();
         open.push((id.clone(), cancel.clone()));
-        Some(cancel)
+        Ok(cancel)
     }
 
     /// Takes back a request. One that is answered already crossed the line that says so.

@@ -8,6 +8,7 @@ use std::{
     process::{Child, ChildStdin, Command, Output, Stdio},
 };
 
+use glm_core::LoadOptions;
 use glm_core::code::{CodeCompletion, CodeOptions, Cursor, Language, Until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -160,17 +161,102 @@ fn what_is_wrong_is_told_in_one_line() {
         (&[&line], "has no line 7: it has 2"),
         (&["--temperature", "NaN"], "`temperature`"),
         (&["--top-p", "0"], "`top_p`"),
-        (&["--max-new-tokens", "0"], "`max_new_tokens`"),
+        (&["--temperature", "-1"], "`temperature`"),
+        (&["--max-new-tokens", "0"], "'--max-new-tokens <TOKENS>'"),
+        (&["--top-k", "-1"], "must be a whole number of at least 0"),
+        (
+            &["--threads", "20000"],
+            "must be a whole number from 1 to 1024",
+        ),
+        (&["--encoding", "klingon"], "is no encoding that is known"),
         (&["--stop", ""], "`stop`"),
     ] {
         let output = complete(&folder, arguments, b"x");
-        assert!(!output.status.success(), "{arguments:?}");
+        // Options are refused before anything is read; the code is no option.
+        let code = if arguments.len() == 2 { 2 } else { 1 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert!(output.stdout.is_empty());
         assert!(stderr(&output).contains(reason), "{}", stderr(&output));
         assert!(!stderr(&output).contains("panic"), "{}", stderr(&output));
     }
-    let output = complete(&folder, &[], b"x\xff");
-    assert!(stderr(&output).contains("cannot read standard input"));
+    for (arguments, input, reason) in [
+        (
+            &["--encoding=utf-8"][..],
+            &b"x\xff"[..],
+            "not text in UTF-8",
+        ),
+        (&["--encoding=gbk"], b"\xff\xff", "not text in GBK"),
+        (&[], b"\x7fELF\0\xff", "no text: it holds zero bytes"),
+        (&[], b"\xef\xbb\xbfx\xff", "not text in UTF-8"),
+    ] {
+        let output = complete(&folder, arguments, input);
+        assert_eq!(output.status.code(), Some(1), "{reason}");
+        let reason = format!("error: standard input is {reason}");
+        assert!(stderr(&output).starts_with(&reason), "{}", stderr(&output));
+    }
+    #[cfg(unix)]
+    {
+        let output = complete(&folder, &["/dev/zero"], b"");
+        let reason = "/dev/zero has more than 16777216 bytes";
+        assert!(stderr(&output).contains(reason), "{}", stderr(&output));
+    }
+}
+
+/// What a Chinese editor of Windows saves: GBK, or Unicode with a byte-order mark.
+#[test]
+fn code_in_other_encodings_is_completed_as_the_same_in_utf8() {
+    let folder = folder();
+    let code = "# 计算两个数的和\ndef add(a, b):\n    ";
+    let gbk = b"# \xbc\xc6\xcb\xe3\xc1\xbd\xb8\xf6\xca\xfd\xb5\xc4\xba\xcd\ndef add(a, b):\n    ";
+    let utf16: Vec<u8> = code.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let short = ["--max-new-tokens", "12", "--until", "end", "-l", "python"];
+    let completion = expected(&folder, &python(code), Until::End, 12).text + "\n";
+    let at_line_2 = code.trim_end();
+    let at_line_2 = expected(&folder, &python(at_line_2), Until::End, 12).text + "\n";
+    for (bytes, encoding, note) in [
+        (code.as_bytes().to_vec(), None, ""),
+        (format!("\u{feff}{code}").into_bytes(), None, ""),
+        ([b"\xff\xfe", &*utf16].concat(), None, ""),
+        (utf16.clone(), Some("utf-16le"), ""),
+        (gbk.to_vec(), None, "was read as GBK"),
+        (gbk.to_vec(), Some("gb18030"), ""),
+    ] {
+        let file = folder.path().join("a.py");
+        fs::write(&file, &bytes).unwrap();
+        let named: Vec<&str> = encoding.map_or(vec![], |name| vec!["--encoding", name]);
+        for (place, expected) in [("", &completion), (":2", &at_line_2)] {
+            let place = format!("{}{place}", file.display());
+            let output = complete(&folder, &[&short[..], &named, &[&place]].concat(), b"");
+            assert_eq!(stdout(&output), expected, "{encoding:?}");
+            let said = stderr(&output).contains("was read as");
+            assert_eq!(said, !note.is_empty(), "{}", stderr(&output));
+            assert!(stderr(&output).contains(note), "{}", stderr(&output));
+        }
+        let output = complete(&folder, &[&short[..], &named].concat(), &bytes);
+        assert_eq!(stdout(&output), completion, "{encoding:?}");
+    }
+}
+
+/// A tokenizer that is there proves nothing about the model.
+#[test]
+fn a_model_with_the_tokenizer_of_another_is_refused_before_it_serves() {
+    let folder = folder();
+    let chatglm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mini-model/chatglm-mini");
+    let file = folder.path().join("chatglm.glm");
+    LoadOptions::default().prepack(chatglm, &file).unwrap();
+    for arguments in [&["--stdio"][..], &[]] {
+        let output = run(
+            &[&["--model", file.to_str().unwrap()], arguments].concat(),
+            b"",
+        );
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+        assert!(
+            stderr(&output).starts_with("error: "),
+            "{}",
+            stderr(&output)
+        );
+    }
 }
 
 #[test]
@@ -297,6 +383,30 @@ fn a_line_that_is_no_request_is_answered_and_the_next_one_served() {
         .find(|answer| answer["done"] == true)
         .unwrap();
     assert_eq!(end["id"], 10);
+}
+
+#[test]
+fn a_line_without_measure_is_answered_and_the_next_one_served() {
+    let folder = folder();
+    let long = format!(r#"{{"id":1,"prefix":"{}"}}"#, "x".repeat(5 << 20));
+    let next = r#"{"id":2,"prefix":"x","max_new_tokens":3}"#;
+    let answers = serve(&folder, &[long, next.to_owned()]);
+    let reason = answers[0]["error"].as_str().unwrap();
+    assert!(reason.contains("more than 4194304 bytes"), "{reason}");
+    assert!(answers[0].get("id").is_none());
+    let end = answers.last().unwrap();
+    assert_eq!((&end["id"], &end["done"]), (&json!(2), &json!(true)));
+    // One that never ends.
+    #[cfg(unix)]
+    {
+        let mut endless = Command::new(env!("CARGO_BIN_EXE_complete-code"));
+        endless
+            .args(["--stdio", "--model", folder.path().to_str().unwrap()])
+            .stdin(fs::File::open("/dev/zero").unwrap());
+        let output = endless.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("a line does not end"));
+    }
 }
 
 #[test]

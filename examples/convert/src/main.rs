@@ -7,30 +7,35 @@
 
 mod arguments;
 
-use std::{error::Error, fs, process::ExitCode, time::Instant};
+use std::{fs, process::ExitCode, time::Instant};
 
 use arguments::Arguments;
-use clap::Parser;
-use glm_core::checkpoint::Converter;
+use command_line::exit::{Exit, note};
+use glm_core::{
+    Error,
+    checkpoint::{Converter, Target},
+};
 use indicatif::{DecimalBytes, HumanDuration};
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments: Arguments = command_line::arguments::parse();
+    let target = match arguments.target() {
+        Ok(target) => target,
+        Err(error) => return Exit::WrongUsage.saying(&format!("error: {error}")),
+    };
+    match run(&arguments, target) {
+        Ok(()) => Exit::Done.into(),
         Err(error) => {
-            eprintln!("error: {error}");
-            if matches!(
-                error.downcast_ref(),
-                Some(glm_core::Error::AlreadyQuantized { .. })
-            ) {
-                eprintln!("--requantize does it nevertheless, at the cost of quality");
+            note(&format!("error: {error}"));
+            if matches!(error, Error::AlreadyQuantized { .. }) {
+                note("--requantize does it nevertheless, at the cost of quality");
             }
-            ExitCode::FAILURE
+            Exit::from(&error).into()
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments, target: Target) -> Result<(), Error> {
     let start = Instant::now();
     let bar = progress_bar::bar();
     let converter = Converter::default()
@@ -38,13 +43,16 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .overwrite(arguments.force)
         .verify(!arguments.no_verify)
         .progress(|progress| progress_bar::show(&bar, progress));
-    let files = converter.convert(&arguments.source, arguments.target()?, &arguments.output);
+    let files = converter.convert(&arguments.source, target, &arguments.output);
     bar.finish_and_clear();
     let mut bytes = 0;
     for file in files? {
-        bytes += fs::metadata(file)?.len();
+        let metadata = fs::metadata(&file);
+        bytes += metadata
+            .map_err(|source| Error::Io { path: file, source })?
+            .len();
     }
-    eprintln!(
+    note(&format!(
         "wrote {}: {}, {} in {}",
         arguments.output.display(),
         DecimalBytes(bytes),
@@ -54,6 +62,6 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             "verified,"
         },
         HumanDuration(start.elapsed()),
-    );
+    ));
     Ok(())
 }

@@ -142,7 +142,12 @@ fn what_cannot_be_done_is_said_before_the_work() {
             "no prepacked model",
         ),
     ] {
-        let message = refusal(&convert(&source, to, &output, arguments));
+        let refused = convert(&source, to, &output, arguments);
+        // What is wrong with the options alone is wrong usage.
+        let wrong_usage = source == tiny;
+        let code = if wrong_usage { 2 } else { 1 };
+        assert_eq!(refused.status.code(), Some(code), "{to} {arguments:?}");
+        let message = refusal(&refused);
         assert!(message.contains(expected), "{to} {arguments:?}: {message}");
     }
     assert!(!output.exists());

@@ -12,13 +12,12 @@ use std::{
 };
 
 use clap::Parser;
-use glm_core::GlmTokenizer;
 
 /// Ask ChatGLM-6B four questions.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Folder of a downloaded checkpoint [default: the built-in demonstration model]
+    /// Folder of a downloaded checkpoint, or one file that is a model [default: the built-in demonstration model]
     model: Option<PathBuf>,
 }
 
@@ -34,7 +33,10 @@ fn main() -> ExitCode {
 
 fn talk(arguments: &Arguments, output: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let (tokenizer, model) = match &arguments.model {
-        Some(dir) => (GlmTokenizer::from_dir(dir)?, glm_core::load(dir)?),
+        Some(path) => {
+            let model = glm_core::load(path)?;
+            (glm_core::load_tokenizer(path)?, model)
+        }
         None => mini_model::load()?,
     };
     let mut history = Vec::new();

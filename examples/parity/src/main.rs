@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
+use command_line::exit::{Exit, note};
 use glm_core::{DeviceName, checkpoint::WeightFormat};
 use parity::{Options, check_folder};
 
@@ -14,7 +15,7 @@ use parity::{Options, check_folder};
 /// expected.safetensors beside a checkpoint.
 ///
 /// Prints one line for each check, with the largest error and the tolerance. Ends with 0 when all checks have passed,
-/// 1 when one has failed, 2 when a folder cannot be compared.
+/// 1 when one has failed or a folder cannot be compared, 2 when the options are wrong.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -48,19 +49,20 @@ enum Format {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse(), &mut io::stdout().lock()) {
-        Ok(worst) => ExitCode::from(worst),
-        // Nobody reads on: `parity DIR | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(2),
-        Err(error) => {
-            eprintln!("error: cannot write the report: {error}");
-            ExitCode::from(2)
-        }
+    let arguments: Arguments = command_line::arguments::parse();
+    if let Err(error) = arguments.device.open() {
+        return Exit::WrongUsage.saying(&format!("error: {error}"));
+    }
+    match run(&arguments, &mut io::stdout().lock()) {
+        Ok(exit) => exit.into(),
+        // Nobody reads on: `parity DIR | head`. Whether the rest passes is not known.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Failed.into(),
+        Err(error) => Exit::Failed.saying(&format!("error: cannot write the report: {error}")),
     }
 }
 
-/// Compares all folders and returns the exit code.
-fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<u8> {
+/// Compares all folders.
+fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<Exit> {
     let options = Options {
         format: arguments.format.map(|format| match format {
             Format::Safetensors => WeightFormat::Safetensors,
@@ -69,7 +71,7 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<u8> {
         device: arguments.device,
         fast: arguments.fast,
     };
-    let mut worst = 0;
+    let mut exit = Exit::Done;
     for dir in &arguments.dirs {
         let mut written = Ok(());
         let result = check_folder(dir, &options, |check| {
@@ -81,7 +83,9 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<u8> {
         written?;
         match result {
             Ok(report) => {
-                worst = worst.max(u8::from(!report.passed()));
+                if !report.passed() {
+                    exit = Exit::Failed;
+                }
                 let end = if arguments.markdown {
                     report.markdown()
                 } else {
@@ -90,11 +94,11 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<u8> {
                 writeln!(out, "{end}")?;
             }
             Err(error) => {
-                worst = 2;
+                exit = Exit::Failed;
                 out.flush()?;
-                eprintln!("error: {error}");
+                note(&format!("error: {error}"));
             }
         }
     }
-    Ok(worst)
+    Ok(exit)
 }

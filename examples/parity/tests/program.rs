@@ -87,18 +87,18 @@ fn one_when_a_check_fails() {
 
 /// Or it would compare what another level computes.
 #[test]
-fn two_when_the_cpu_level_is_none() {
+fn one_when_the_cpu_level_is_none() {
     let output = Command::new(env!("CARGO_BIN_EXE_parity"))
         .arg(golden("chatglm-6b-tiny-int8"))
         .env("GLM_CPU_LEVEL", "mmx")
         .output()
         .unwrap();
-    assert_eq!(code(&output), 2);
+    assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("`mmx`"), "{}", stderr(&output));
 }
 
 #[test]
-fn two_and_a_sentence_when_a_folder_cannot_be_compared() {
+fn one_and_a_sentence_when_a_folder_cannot_be_compared() {
     let visualglm = r#"{"model_type": "chatglm", "eva_config": {}}"#;
     let cases = [
         (folder(&[]), "has no expected.json"),
@@ -130,12 +130,12 @@ fn two_and_a_sentence_when_a_folder_cannot_be_compared() {
     for (dir, sentence) in &cases {
         let output = parity(&[dir.path()]);
         let text = stderr(&output);
-        assert_eq!(code(&output), 2, "{text}");
+        assert_eq!(code(&output), 1, "{text}");
         assert!(text.contains(sentence), "{text}");
         assert_eq!(stdout(&output), "");
     }
     let output = parity(&[Path::new("no/such/folder")]);
-    assert_eq!(code(&output), 2);
+    assert_eq!(code(&output), 1);
     assert!(
         stderr(&output).starts_with("error: cannot access no/such/folder: "),
         "{}",
@@ -144,10 +144,10 @@ fn two_and_a_sentence_when_a_folder_cannot_be_compared() {
 }
 
 #[test]
-fn two_when_the_format_asked_for_is_not_there() {
+fn one_when_the_format_asked_for_is_not_there() {
     let legacy = golden("chatglm-6b-tiny-legacy");
     let output = parity(&[Path::new("--format=safetensors"), &legacy]);
-    assert_eq!(code(&output), 2);
+    assert_eq!(code(&output), 1);
     assert!(
         stderr(&output).contains("looked for model.safetensors"),
         "{}",
@@ -168,4 +168,21 @@ fn a_markdown_table() {
         "{text}"
     );
     assert!(!text.contains("PASS"));
+}
+
+#[test]
+fn two_when_the_options_are_wrong() {
+    let folder = golden("chatglm-6b-tiny-int8");
+    for wrong in [
+        "--device=toaster",
+        "--format=zip",
+        "--no-such-option",
+        #[cfg(not(feature = "cuda"))]
+        "--device=cuda",
+    ] {
+        let output = parity(&[Path::new(wrong), &folder]);
+        assert_eq!(code(&output), 2, "{wrong}");
+        assert_eq!(stdout(&output), "", "{wrong}");
+    }
+    assert_eq!(code(&parity(&[])), 2);
 }

@@ -1,9 +1,17 @@
 //! `cargo run --release -p quality`: what each precision costs in quality, as a Markdown table.
 
-use std::process::ExitCode;
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::Parser;
-use glm_core::{CachePrecision, GlmTokenizer, Model, Numerics, Precision, Quantizer, Result};
+use command_line::{
+    arguments::{threads, whole_number},
+    exit::Exit,
+};
+use glm_core::{CachePrecision, GlmTokenizer, Model, Numerics, Precision, Quantizer};
 use quality::{Question, calibration, measure, quantized};
 
 /// Measures what each precision costs in quality, on the built-in demonstration model and its held-out questions.
@@ -11,22 +19,21 @@ use quality::{Question, calibration, measure, quantized};
 #[command(version)]
 struct Arguments {
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads())]
     threads: Option<usize>,
     /// Use every N-th training question to calibrate GPTQ
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", value_parser = whole_number::<usize>(1..=u64::MAX), default_value_t = 16)]
     calibration_step: usize,
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
+    match run(&command_line::arguments::parse()) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => Exit::Failed.saying(&format!("error: {error}")),
     }
 }
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn run(arguments: &Arguments) -> Result<()> {
     if let Some(threads) = arguments.threads {
@@ -44,15 +51,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         tokenizer,
         held_out,
     };
-    let rows = calibration(
-        &training,
-        &table.tokenizer,
-        arguments.calibration_step.max(1),
-    );
+    let rows = calibration(&training, &table.tokenizer, arguments.calibration_step);
     let gptq = Quantizer::Gptq { calibration: &rows };
 
-    println!("| layers | embedding, head | quantiser | inputs | cache | perplexity | right |");
-    println!("|---|---|---|---|---|--:|--:|");
+    let heads = "| layers | embedding, head | quantiser | inputs | cache | perplexity | right |";
+    writeln!(io::stdout(), "{heads}\n|---|---|---|---|---|--:|--:|")?;
     let exact = model.clone().with_numerics(Numerics::EXACT);
     table.line(["f16", "f16", "", "f32", "f32"], &exact)?;
     table.line(["f16", "f16", "", "f32", "int16"], &model)?;
@@ -93,13 +96,14 @@ struct Table {
 impl Table {
     fn line(&self, labels: [&str; 5], model: &Model) -> Result<()> {
         let quality = measure(model, &self.tokenizer, &self.held_out)?;
-        println!(
+        writeln!(
+            io::stdout(),
             "| {} | {:.5} | {} of {} |",
             labels.join(" | "),
             quality.perplexity,
             quality.right,
             quality.all
-        );
+        )?;
         Ok(())
     }
 }

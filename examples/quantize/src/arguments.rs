@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use command_line::encoding::Encoding;
 use glm_core::{
     Error,
     checkpoint::{GroupSize, Precision, Target},
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// checkpoint must fit into memory
     #[arg(long, value_name = "TEXT", conflicts_with = "official")]
     pub(crate) gptq: Option<PathBuf>,
+    /// Encoding of that text, such as gbk [default: UTF-8, what a byte-order mark says, else what is most probable]
+    #[arg(long, value_name = "NAME", requires = "gptq")]
+    pub(crate) encoding: Option<Encoding>,
     /// Write a folder in the official layout, for other programs, in place of one file; one scale
     /// for each row, embedding and head in fp16
     #[arg(long)]

@@ -2,11 +2,15 @@
 
 use std::{error::Error, path::Path};
 
+use command_line::{encoding::Encoding, exit::note, model::tokenizer_of, text::decoded};
 use glm_core::{
     GlmTokenizer, LoadOptions, Quantizer, TokenId,
     checkpoint::{Precision, save_prepacked},
-    load_tokenizer, regular_file,
+    regular_file,
 };
+
+/// Most bytes of the text. A row needs about a thousand.
+const MAX_TEXT_BYTES: u64 = 256 << 20;
 
 /// Tokens of text in a calibration row.
 const ROW_TOKENS: usize = 256;
@@ -14,25 +18,27 @@ const ROW_TOKENS: usize = 256;
 /// Rows that are used at most: more text changes little and takes long.
 const MAX_ROWS: usize = 128;
 
-/// Most bytes of the text. A row needs about a thousand.
-const MAX_TEXT_BYTES: u64 = 256 << 20;
-
-/// Quantises the checkpoint `source` with GPTQ on the text in `calibration`, and writes the prepacked file `output`.
+/// Quantises the checkpoint `source` with GPTQ on the text of the file `calibration`, and writes the prepacked file `output`.
 /// `progress` is told how many blocks are done, and of how many.
 pub(crate) fn write(
     options: LoadOptions<'_>,
     source: &Path,
-    calibration: &Path,
+    (calibration, encoding): (&Path, Option<Encoding>),
     [layers, head]: [Precision; 2],
     output: &Path,
     progress: impl FnMut(usize, usize),
 ) -> Result<(), Box<dyn Error>> {
     let text = regular_file::read(calibration, MAX_TEXT_BYTES)
         .map_err(|error| glm_core::Error::file(calibration, error))?;
-    let text =
-        String::from_utf8(text).map_err(|error| format!("{}: {error}", calibration.display()))?;
-    let tokenizer = load_tokenizer(source)?;
-    let rows = rows(&tokenizer, &text);
+    let text = decoded(&calibration.display(), text, encoding)?;
+    if let Some(encoding) = text.guessed {
+        let name = calibration.display();
+        note(&format!(
+            "note: {name} is not UTF-8 and was read as {encoding}; --encoding names another encoding"
+        ));
+    }
+    let tokenizer = tokenizer_of(source)?;
+    let rows = rows(&tokenizer, &text.text);
     if rows.is_empty() {
         return Err(format!("{}: there is no text in it", calibration.display()).into());
     }

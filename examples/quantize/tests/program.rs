@@ -137,9 +137,22 @@ fn what_cannot_be_done_is_said_before_the_work() {
             &["--precision", "int4", "--head", "int8", "--official"],
             "cannot be used with",
         ),
+        (
+            &[
+                "--precision",
+                "int4",
+                "--gptq",
+                "a",
+                "--encoding",
+                "klingon",
+            ],
+            "is no encoding that is known",
+        ),
         (&[], "--precision"),
     ] {
-        let message = refusal(&quantize(&dir, &output, arguments));
+        let refused = quantize(&dir, &output, arguments);
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}");
+        let message = refusal(&refused);
         assert!(message.contains(expected), "{arguments:?}: {message}");
     }
     let twice = quantize(
@@ -147,6 +160,7 @@ fn what_cannot_be_done_is_said_before_the_work() {
         &output,
         &["--precision", "int4"],
     );
+    assert_eq!(twice.status.code(), Some(1));
     assert!(refusal(&twice).contains("holds int8-row weights"));
     let missing = quantize(Path::new("nowhere"), &output, &["--precision", "int4"]);
     assert!(refusal(&missing).contains("nowhere"));

@@ -8,6 +8,17 @@ use super::address::excerpt;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
+    /// A name that has the form `ORG/NAME`, but may be meant for a file or folder of this machine.
+    #[error(
+        "there is no {}, and it is not looked up as the name of a model to download: {why}",
+        path.display()
+    )]
+    LocalName {
+        /// What was named.
+        path: PathBuf,
+        /// What makes it look like a file, and the remedy.
+        why: String,
+    },
     /// The hub knows no such repository, or the repository no such revision.
     #[error(
         "there is no model `{repo}` with revision `{revision}` at {endpoint}; check the name, and set HF_TOKEN if the model is private"

@@ -16,6 +16,7 @@ mod client;
 mod endpoint;
 mod error;
 mod fetch;
+mod local_name;
 mod needed_files;
 mod notice;
 mod repo_cache;
@@ -207,14 +208,16 @@ impl<'a> Hub<'a> {
     }
 
     /// The folder or file that a user means: `name` itself, unless nothing is there and it is the name of a repository,
-    /// which is then fetched.
+    /// which is then fetched. A name that could be meant for a file of this machine is never looked up: one that ends
+    /// as a file does, and one that begins with a folder that is here.
     ///
     /// # Errors
-    /// As [`Hub::fetch`].
+    /// As [`Hub::fetch`]; [`HubError::LocalName`] for a name that could be that of a repository and is not looked up.
     pub fn locate(self, name: impl AsRef<Path>, revision: &str) -> Result<PathBuf> {
         let path = name.as_ref();
         match path.to_str() {
             Some(name) if is_nowhere(path) && repo_revision::is_repo_id(name) => {
+                local_name::refuse(path)?;
                 self.fetch(name, revision)
             }
             _ => Ok(path.to_path_buf()),

@@ -119,10 +119,25 @@ fn an_id_belongs_to_one_request_at_a_time() {
         open: Mutex::default(),
     };
     let cancel = shared.begin(&1.into()).unwrap();
-    assert!(shared.begin(&1.into()).is_none());
-    assert!(shared.begin(&"1".into()).is_some(), "a string is no number");
+    assert!(shared.begin(&1.into()).is_err());
+    assert!(shared.begin(&"1".into()).is_ok(), "a string is no number");
     shared.cancel(&1.into());
     assert!(cancel.is_cancelled());
     shared.close(&1.into());
     assert!(!shared.begin(&1.into()).unwrap().is_cancelled());
+}
+
+#[test]
+fn no_more_requests_are_open_than_memory_allows() {
+    let shared = Shared {
+        output: Mutex::new(Vec::new()),
+        open: Mutex::default(),
+    };
+    for id in 0..MAX_OPEN_REQUESTS {
+        shared.begin(&id.into()).unwrap();
+    }
+    let refusal = shared.begin(&"one more".into()).unwrap_err();
+    assert!(refusal.starts_with("256 requests are open"), "{refusal}");
+    shared.close(&0.into());
+    assert!(shared.begin(&"one more".into()).is_ok());
 }

@@ -1,0 +1,133 @@
+//! From `--model` to a tokenizer and a model that belong together, the small files first: what is wrong with them should
+//! not come out after minutes of reading.
+
+use std::path::{Path, PathBuf};
+
+use glm_core::{
+    GlmTokenizer, LoadOptions, LoadProgress, Model,
+    checkpoint::{Inspection, Severity},
+    config::ModelConfig,
+    hub::Hub,
+    inspect, load_tokenizer,
+};
+
+/// What a checkpoint folder has to hold.
+const LOOKED_FOR: &str = "config.json, ice_text.model or tokenizer.model, and the weights as model.safetensors, \
+     model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json";
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The library refused the checkpoint.
+    #[error(transparent)]
+    Model(#[from] glm_core::Error),
+    /// There is nothing.
+    #[error(
+        "there is no file or folder {}; a model is the folder of a downloaded checkpoint, a ggml file, a quantised file, or the name ORG/NAME of a model to download",
+        path.display()
+    )]
+    Nowhere {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A folder of other files.
+    #[error("{} is not a checkpoint folder: it has no config.json; looked for {LOOKED_FOR}", path.display())]
+    NoConfig {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// What headers tell is wrong.
+    #[error("{reason}")]
+    NotLoadable {
+        /// A sentence that names the file.
+        reason: String,
+    },
+    /// The tokenizer beside the model is of another one.
+    #[error("{}: {source}", path.display())]
+    OtherTokenizer {
+        /// The model.
+        path: PathBuf,
+        /// The token that tells.
+        source: glm_core::Error,
+    },
+}
+
+/// A model as it is named on the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// Path, or `ORG/NAME`.
+    pub name: &'a Path,
+    /// Branch, tag or commit of a model that is given by name.
+    pub revision: &'a str,
+    /// Use the cache alone.
+    pub offline: bool,
+}
+
+impl Named<'_> {
+    /// The path itself, or the folder of the model of that name, which is downloaded as far as it is not in the cache.
+    ///
+    /// # Errors
+    /// As [`Hub::locate`].
+    pub fn locate(&self, progress: impl FnMut(LoadProgress)) -> glm_core::Result<PathBuf> {
+        let mut hub = Hub::from_env().progress(progress);
+        if self.offline {
+            hub = hub.offline(true);
+        }
+        hub.locate(self.name, self.revision)
+    }
+}
+
+/// The tokenizer of the model at `path`. Of what is no model at all that is told, and not that it has no tokenizer.
+///
+/// # Errors
+/// [`Error`]: everything that can be told before weights are read.
+pub fn tokenizer_of(path: &Path) -> Result<GlmTokenizer, Error> {
+    // What cannot be looked at is left to the loader, which says why.
+    if matches!(path.try_exists(), Ok(false)) {
+        return Err(Error::Nowhere {
+            path: path.to_path_buf(),
+        });
+    }
+    if path.is_dir() {
+        if matches!(path.join("config.json").try_exists(), Ok(false)) {
+            return Err(Error::NoConfig {
+                path: path.to_path_buf(),
+            });
+        }
+        ModelConfig::from_dir(path)?;
+    } else {
+        // A file has its configuration inside, and in its header everything else that can be wrong with it.
+        refuse_unloadable(&inspect(path))?;
+    }
+    Ok(load_tokenizer(path)?)
+}
+
+/// The model at `path`, which this tokenizer must belong to.
+///
+/// # Errors
+/// [`Error::Model`], [`Error::OtherTokenizer`].
+pub fn load(
+    path: &Path,
+    tokenizer: &GlmTokenizer,
+    options: LoadOptions<'_>,
+) -> Result<Model, Error> {
+    let model = options.load(path)?;
+    let belongs = model.check_tokenizer(tokenizer);
+    belongs.map_err(|source| Error::OtherTokenizer {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    Ok(model)
+}
+
+fn refuse_unloadable(inspection: &Inspection) -> Result<(), Error> {
+    let mut problems = inspection.problems.iter();
+    let worst = problems.find(|problem| problem.severity == Severity::Error);
+    match worst {
+        Some(problem) if !inspection.is_loadable() => Err(Error::NotLoadable {
+            reason: problem.message.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
