@@ -12,10 +12,10 @@ mod tests;
 
 use std::path::Path;
 
-use glm_tokenizer::regular_file;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Mix, Result};
+use crate::json_file;
 use crate::numerics::CachePrecision;
 use keys::Keys;
 
@@ -107,7 +107,7 @@ impl ModelFamily {
     /// As [`ModelConfig::from_dir`], but for numbers and ids.
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self> {
         let path = dir.as_ref().join("config.json");
-        Keys::parse(&path, &read(&path)?)?.family()
+        Keys::parse(&path, &json_file::read_bytes(&path, MAX_CONFIG_BYTES)?)?.family()
     }
 
     /// The name of the published model.
@@ -289,7 +289,7 @@ impl ChatGlmConfig {
             .into_iter()
             .find(|published| published.vocab_size == vocab_size);
         let token = |key, id: fn(&PublishedIds) -> usize| {
-            keys.token(key, vocab_size, published.as_ref().map(id))
+            keys.published_token(key, vocab_size, published.as_ref().map(id))
         };
         let pad = published.as_ref().unwrap_or(&SECOND_GENERATION).pad;
         check_generation(keys, vocab_size)?;
@@ -325,11 +325,6 @@ impl ChatGlmConfig {
             prefix_projection: keys.boolean("prefix_projection", false)?,
         })
     }
-}
-
-/// The bytes of a configuration file.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    regular_file::read(path, MAX_CONFIG_BYTES).map_err(|e| Error::file(path, e))
 }
 
 /// Whether vocabulary and ids of a config are of one generation: a file of one beside a file of the other is how most

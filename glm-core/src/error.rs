@@ -24,13 +24,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused a file operation for another reason than missing permission.
+    /// The operating system refused a file operation for another reason than a missing file or missing permission.
     #[error("cannot access {}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's reason.
         source: io::Error,
+    },
+    /// There is no such file or folder.
+    #[error("{} does not exist; check the path, and whether everything was downloaded", path.display())]
+    NotFound {
+        /// The file or folder.
+        path: PathBuf,
     },
     /// A file or folder exists, but this user may not read (or write) it.
     #[error("no permission to access {}; check the owner and mode of the file and its folder", path.display())]
@@ -67,6 +73,22 @@ pub enum Error {
         dir: PathBuf,
         /// The file names that were tried, in order.
         looked_for: String,
+    },
+    /// What lies at a path is known, and is not a model.
+    #[error("{} is not a model: it holds {found}; give the folder of a checkpoint, a ggml file of chatglm.cpp, or a file that `quantize` or `convert` wrote", path.display())]
+    NotAModel {
+        /// The folder or file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// A folder of several models, of which one has to be chosen.
+    #[error("{} holds several models; give one of them: {}", path.display(), names.join(", "))]
+    SeveralModels {
+        /// The folder.
+        path: PathBuf,
+        /// Names of folders and files in it.
+        names: Vec<String>,
     },
     /// The shard index names a file that is not there.
     #[error("{} says that tensor `{tensor}` is in `{shard}`, but there is no such file; download the missing shard", index.display())]
@@ -126,15 +148,20 @@ pub enum Error {
     },
     /// The tokenizer that was given does not belong to the model.
     #[error(
-        "the tokenizer does not belong to this model: its {token} is {found}, the model's is {expected}; load both from one folder"
+        "{} does not belong to {}: its {token} {}, the model's is {expected}; load both from one folder",
+        or_this(tokenizer.as_deref(), "the tokenizer"), or_this(model.as_deref(), "this model"), is_id(*found)
     )]
     OtherTokenizer {
         /// The token whose ids differ.
         token: &'static str,
         /// Its id in the model's configuration.
         expected: usize,
-        /// Its id in the tokenizer.
-        found: usize,
+        /// Its id in the tokenizer; `None` when it has no such token.
+        found: Option<usize>,
+        /// The folder or file that the model came from; `None` for one that was made in memory.
+        model: Option<PathBuf>,
+        /// The file that the tokenizer came from, or what it was called.
+        tokenizer: Option<PathBuf>,
     },
     /// A tensor that the model needs is not in the checkpoint.
     #[error("tensor `{tensor}` is missing in {}", path.display())]
@@ -402,13 +429,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Wraps an I/O error with its path; a refused permission becomes [`Error::PermissionDenied`].
+    /// Wraps an I/O error with its path: [`Error::NotFound`], [`Error::PermissionDenied`], else [`Error::Io`].
     pub(crate) fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        if source.kind() == io::ErrorKind::PermissionDenied {
-            Self::PermissionDenied { path }
-        } else {
-            Self::Io { path, source }
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path },
+            _ => Self::Io { path, source },
         }
     }
 
@@ -437,6 +464,16 @@ impl Error {
             reason: reason.to_string(),
         }
     }
+}
+
+/// A file by its name, or what it is.
+fn or_this(path: Option<&Path>, what: &str) -> String {
+    path.map_or_else(|| what.to_owned(), |path| path.display().to_string())
+}
+
+/// "is 5", or that there is none.
+fn is_id(id: Option<usize>) -> String {
+    id.map_or_else(|| "is missing".to_owned(), |id| format!("is {id}"))
 }
 
 /// " (layer 3)" or nothing.
@@ -507,10 +544,13 @@ mod tests {
     }
 
     #[test]
-    fn refused_permission_is_named() {
+    fn what_users_meet_most_has_variants_of_its_own() {
         let error = Error::io("x", io::Error::from(io::ErrorKind::PermissionDenied));
         assert!(matches!(error, Error::PermissionDenied { .. }));
         let error = Error::io("x", io::Error::from(io::ErrorKind::NotFound));
+        assert!(matches!(&error, Error::NotFound { .. }));
+        assert!(error.to_string().starts_with("x does not exist"), "{error}");
+        let error = Error::io("x", io::Error::from(io::ErrorKind::BrokenPipe));
         assert!(matches!(error, Error::Io { .. }));
     }
 }

@@ -30,6 +30,7 @@ pub mod generate;
 mod host;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod json_file;
 #[cfg(feature = "tensor")]
 pub mod kv_cache;
 #[cfg(feature = "tensor")]

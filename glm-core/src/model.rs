@@ -3,6 +3,8 @@
 mod decode_state;
 mod reading;
 
+use std::{path::Path, sync::Arc};
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::{
@@ -29,6 +31,8 @@ pub struct Model {
     device: Device,
     numerics: Numerics,
     identity: Identity,
+    /// Where it came from, for messages.
+    source: Option<Arc<Path>>,
 }
 
 /// One forward pass over several rows of equal length.
@@ -72,7 +76,15 @@ impl Model {
             device,
             numerics: Numerics::default(),
             identity: Identity::new(),
+            source: None,
         }
+    }
+
+    /// The same model, which came from this folder or file: messages name it.
+    #[must_use]
+    pub(crate) fn loaded_from(mut self, source: &Path) -> Self {
+        self.source = Some(source.into());
+        self
     }
 
     /// The same model, computing in another way.
@@ -243,21 +255,20 @@ impl Model {
     /// [`Error::OtherTokenizer`] for one of another model or generation, whose ids would mean something else.
     pub fn check_tokenizer(&self, tokenizer: &GlmTokenizer) -> Result<()> {
         let special = tokenizer.special_tokens();
-        let tokens = match &self.config {
-            ModelConfig::ChatGlm(config) => vec![
-                ("<sop>", config.bos_token_id, special.sop),
-                ("[gMASK]", config.gmask_token_id, special.gmask),
-                ("[MASK]", config.mask_token_id, special.mask),
-            ],
-            ModelConfig::ChatGlm2(config) => vec![("</s>", config.eos_token_id, special.eos)],
-        };
-        for (token, expected, found) in tokens {
-            let found = found as usize;
+        for (token, expected) in self.config.special_tokens() {
+            let found = match token {
+                "<sop>" => special.sop,
+                "[gMASK]" => special.gmask,
+                "[MASK]" => special.mask,
+                _ => special.eos,
+            } as usize;
             if found != expected {
                 return Err(Error::OtherTokenizer {
                     token,
                     expected,
-                    found,
+                    found: Some(found),
+                    model: self.source.as_deref().map(Path::to_path_buf),
+                    tokenizer: Some(tokenizer.name().into()),
                 });
             }
         }

@@ -167,6 +167,13 @@ fn every_mix_has_an_error_of_its_own() {
             weights,
         ),
         (
+            Mix::MissingPrefix,
+            bent(float, |_, config| {
+                config.insert("pre_seq_len".to_owned(), 8.into());
+            }),
+            weights,
+        ),
+        (
             Mix::FloatWeights,
             bent(float, |_, config| {
                 config.insert("quantization_bit".to_owned(), 4.into());
@@ -240,6 +247,10 @@ fn a_tokenizer_of_another_model_is_refused_in_chat() {
     let tokenizer = model_file::chatglm2(&["a"], true);
     let tokenizer = glm_core::GlmTokenizer::from_bytes("small", &tokenizer).unwrap();
     let error = model.chat(&tokenizer, "a", &[]).unwrap_err();
+    // Both are named.
+    for name in ["small", &folder.path().display().to_string()] {
+        assert!(error.to_string().contains(name), "{error}");
+    }
     assert!(
         matches!(error, Error::OtherTokenizer { token: "<sop>", .. }),
         "{error}"

@@ -157,7 +157,7 @@ fn other_files_and_versions_are_told_apart() {
     write(&[&whole[..24], &u64::MAX.to_le_bytes(), &whole[32..]].concat());
     assert_eq!(refused(&model, &path), SnapshotField::Length);
     let missing = Prefix::load(&model, folder.path().join("none")).unwrap_err();
-    assert!(matches!(missing, Error::Io { .. }), "{missing}");
+    assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
     let message = {
         write(&whole[..whole.len() - 1]);
         Prefix::load(&model, &path).unwrap_err().to_string()

@@ -24,6 +24,7 @@ pub struct GlmTokenizer {
 
 #[derive(Debug)]
 pub(crate) struct TokenizerData {
+    name: String,
     pub(crate) family: Family,
     pub(crate) pipeline: Pipeline,
     special: SpecialTokens,
@@ -107,6 +108,7 @@ impl GlmTokenizer {
         let special = SpecialTokens::find(name, family, &pipeline.vocabulary)?;
         Ok(Self {
             data: Arc::new(TokenizerData {
+                name: name.to_owned(),
                 family,
                 added: special.added(family),
                 official: special.official(family),
@@ -144,6 +146,11 @@ impl GlmTokenizer {
     #[cfg(feature = "tokenizers")]
     pub(crate) fn is_silent(&self, id: TokenId) -> bool {
         matches!(self.data.meaning(id, false), None | Some(Meaning::Control))
+    }
+
+    /// The file that it was read from, or what it was called when it was made of bytes.
+    pub fn name(&self) -> &str {
+        &self.data.name
     }
 
     /// The family whose rules this tokenizer follows.

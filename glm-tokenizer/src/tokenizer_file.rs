@@ -5,13 +5,18 @@ use std::path::Path;
 use crate::sentencepiece_file::{self, Algorithm, SentencePieceFile};
 use crate::{Error, Family, TokenId, first_generation, special_tokens};
 
+/// Tokens that a configuration names by their ids, where they are pieces of ChatGLM-6B.
+const CHATGLM_PIECES: [&str; 4] = ["[MASK]", "[gMASK]", "<sop>", "<eop>"];
+/// The only one that ChatGLM2-6B has as a piece.
+const CHATGLM2_PIECES: [&str; 1] = ["</s>"];
+
 /// What tells whether a SentencePiece file belongs to a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenizerFile {
     /// The family whose rules it is for.
     pub family: Family,
-    /// The id of `<sop>`; `None` where it is missing, which is an error when a tokenizer is made.
-    pub sop: Option<TokenId>,
+    /// Special tokens that are there, with their ids.
+    special: Vec<(&'static str, TokenId)>,
 }
 
 impl TokenizerFile {
@@ -26,14 +31,26 @@ impl TokenizerFile {
         let family = Family::complete(&mut model);
         // At most MAX_PIECES, which fits.
         let ids = 0..model.pieces.len() as TokenId;
-        let sop = match family {
-            Family::ChatGlm2 => Some(special_tokens::chatglm2_sop(ids.end)),
-            Family::ChatGlm | Family::ChatGlmFirstGeneration => ids
-                .zip(&model.pieces)
-                .find(|(_, piece)| piece.text == "<sop>")
-                .map(|(id, _)| id + family.id_offset()),
+        let (pieces, added) = match family {
+            Family::ChatGlm | Family::ChatGlmFirstGeneration => (&CHATGLM_PIECES[..], None),
+            Family::ChatGlm2 => (
+                &CHATGLM2_PIECES[..],
+                Some(("<sop>", special_tokens::chatglm2_sop(ids.end))),
+            ),
         };
-        Ok(Self { family, sop })
+        let found = ids.zip(&model.pieces).filter_map(|(id, piece)| {
+            let name = pieces.iter().find(|name| **name == &*piece.text)?;
+            Some((*name, id + family.id_offset()))
+        });
+        let special = found.chain(added).collect();
+        Ok(Self { family, special })
+    }
+
+    /// The id of `[MASK]`, `[gMASK]`, `<sop>` or `<eop>` in ChatGLM-6B, of `<sop>` or `</s>` in ChatGLM2-6B; `None` where
+    /// it is missing, which is an error when a tokenizer is made, or for another token.
+    pub fn special_id(&self, token: &str) -> Option<TokenId> {
+        let special = self.special.iter().find(|(name, _)| *name == token);
+        special.map(|(_, id)| *id)
     }
 }
 

@@ -1,8 +1,6 @@
 //! Whether a checkpoint's files hold exactly the tensors that its configuration describes, asked before any is read.
 
-use std::{collections::BTreeSet, path::Path};
-
-use glm_tokenizer::{Family, GlmTokenizer, TokenizerFile};
+use std::collections::BTreeSet;
 
 use crate::{
     checkpoint::{
@@ -11,6 +9,7 @@ use crate::{
             CHATGLM, CHATGLM2, ExpectedTensor, Names, Role, expected_tensors, is_head,
             is_recomputed,
         },
+        recognition,
     },
     config::{FIRST_GENERATION, ModelConfig, QuantizationBit, SECOND_GENERATION},
     error::{Error, Mix, Result},
@@ -18,74 +17,58 @@ use crate::{
 
 /// `Ok` when every tensor of `config` is there in a shape and type that can be used, and no other.
 pub(super) fn check_tensors(files: &CheckpointFiles, config: &ModelConfig) -> Result<()> {
-    match tensor_problems(files, config).into_iter().next() {
+    match tensor_problems(files, config, 1).listed.into_iter().next() {
         None => Ok(()),
         Some(problem) => Err(problem),
     }
 }
 
-/// Everything for which [`check_tensors`] would refuse the files. Of another checkpoint than the configuration's that one
-/// thing is said, in place of its every tensor.
-pub(super) fn tensor_problems(files: &CheckpointFiles, config: &ModelConfig) -> Vec<Error> {
-    if let Err(other) = refuse_prefix(files).and_then(|()| refuse_mix(files, config)) {
-        return vec![other];
+/// What is wrong with the tensors of a checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct TensorProblems {
+    /// As many as were asked for.
+    pub(super) listed: Vec<Error>,
+    /// How many there are besides.
+    pub(super) more: usize,
+}
+
+/// Everything for which [`check_tensors`] would refuse the files, the first `most` of them as errors. Of another
+/// checkpoint than the configuration's that one thing is said, in place of its every tensor.
+pub(super) fn tensor_problems(
+    files: &CheckpointFiles,
+    config: &ModelConfig,
+    most: usize,
+) -> TensorProblems {
+    let mut problems = TensorProblems::default();
+    if let Err(other) = refuse_unsupported(files).and_then(|()| refuse_mix(files, config)) {
+        problems.listed.push(other);
+        return problems;
     }
-    let mut problems = Vec::new();
     let expected = expected_tensors(config);
-    for tensor in &expected {
-        match files.get(&tensor.name) {
-            Some(info) => problems.extend(check(tensor, info).err()),
+    let names: BTreeSet<&str> = expected.iter().map(|tensor| &*tensor.name).collect();
+    let wrong = expected
+        .iter()
+        .filter_map(|tensor| match files.get(&tensor.name) {
+            Some(info) => check(tensor, info).err(),
             // The official files always have it; ours and others leave out what is the embedding again.
-            None if is_head(&tensor.name) && config.tie_word_embeddings() => {}
-            None => problems.push(Error::MissingTensor {
+            None if is_head(&tensor.name) && config.tie_word_embeddings() => None,
+            None => Some(Error::MissingTensor {
                 path: files.path().to_path_buf(),
                 tensor: tensor.name.clone(),
             }),
-        }
-    }
-    let names: BTreeSet<&str> = expected.iter().map(|tensor| &*tensor.name).collect();
-    for info in files.tensors() {
-        if !names.contains(&*info.name) && !is_recomputed(&info.name) {
-            problems.push(Error::UnexpectedTensor {
-                path: info.file.clone(),
-                tensor: info.name.clone(),
-            });
-        }
-    }
+        });
+    let surplus = files
+        .tensors()
+        .filter(|info| !names.contains(&*info.name) && !is_recomputed(&info.name))
+        .map(|info| Error::UnexpectedTensor {
+            path: info.file.clone(),
+            tensor: info.name.clone(),
+        });
+    let mut all = wrong.chain(surplus);
+    // A file may hold a million tensors that are not wanted; a sentence for each of them would help no one.
+    problems.listed.extend(all.by_ref().take(most));
+    problems.more = all.count();
     problems
-}
-
-/// `Ok` when the tokenizer file in `dir`, if there is one, makes the ids of `config`. One that cannot be read is no
-/// matter here: it is refused where it is used.
-pub(super) fn check_tokenizer_in(dir: &Path, config: &ModelConfig) -> Result<()> {
-    let file = GlmTokenizer::file_in(dir);
-    match file.map(|file| (TokenizerFile::look(&file), file)) {
-        Some((Ok(found), file)) => check_tokenizer(&file, found.family, config),
-        _ => Ok(()),
-    }
-}
-
-/// `Ok` when a tokenizer file of this family makes the ids of `config`, which lies beside it.
-pub(super) fn check_tokenizer(file: &Path, family: Family, config: &ModelConfig) -> Result<()> {
-    let mix = match (family, config) {
-        (Family::ChatGlm2, ModelConfig::ChatGlm2(_)) => return Ok(()),
-        (_, ModelConfig::ChatGlm2(_)) => Mix::ChatGlmTokenizer,
-        (Family::ChatGlm2, ModelConfig::ChatGlm(_)) => Mix::ChatGlm2Tokenizer,
-        (Family::ChatGlm, ModelConfig::ChatGlm(config)) if config.is_first_generation() => {
-            Mix::SecondTokenizer
-        }
-        (Family::ChatGlmFirstGeneration, ModelConfig::ChatGlm(config))
-            if !config.is_first_generation() =>
-        {
-            Mix::FirstTokenizer
-        }
-        _ => return Ok(()),
-    };
-    Err(Error::Mixed {
-        mix,
-        path: file.with_file_name("config.json"),
-        other: file.to_path_buf(),
-    })
 }
 
 /// The first tensor whose name begins like this.
@@ -93,18 +76,13 @@ fn holding<'files>(files: &'files CheckpointFiles, prefix: &str) -> Option<&'fil
     files.tensors().find(|info| info.name.starts_with(prefix))
 }
 
-/// A tensor of a P-Tuning v2 prefix.
-pub(super) fn prefix_tensor(files: &CheckpointFiles) -> Option<&TensorInfo> {
-    holding(files, "transformer.prefix_encoder.")
-}
-
-/// A checkpoint that is known and not supported yet, by name rather than as missing tensors.
-fn refuse_prefix(files: &CheckpointFiles) -> Result<()> {
-    match prefix_tensor(files) {
+/// A checkpoint that is known and not supported yet, by name rather than as missing or surplus tensors.
+fn refuse_unsupported(files: &CheckpointFiles) -> Result<()> {
+    match recognition::of_tensors(files) {
         None => Ok(()),
-        Some(info) => Err(Error::UnsupportedModel {
+        Some((content, info)) => Err(Error::UnsupportedModel {
             path: info.file.clone(),
-            found: "a P-Tuning v2 prefix".to_owned(),
+            found: content.to_string(),
         }),
     }
 }
@@ -154,6 +132,10 @@ fn find_mix<'files>(
     }
     let weight = format!("{}.weight", names.layer(0).query_key_value);
     let info = files.get(&weight)?;
+    // The official code makes up a random prefix then. (Weights with a prefix are told before.)
+    if config.pre_seq_len().is_some() {
+        return Some((Mix::MissingPrefix, info));
+    }
     let columns = info.shape.get(1).copied();
     let hidden_size = config.hidden_size();
     let mix = match (config.quantization_bit(), info.dtype == WeightDType::I8) {

@@ -18,6 +18,7 @@ use crate::{
     },
     config::{MAX_CONFIG_BYTES, ModelConfig},
     error::{Error, Occupied, Result},
+    json_file,
 };
 
 /// Files that belong to the tokenizer and to generating, beside the tokenizer's model.
@@ -63,8 +64,7 @@ impl Companions {
         if matches!(source, Source::Checkpoint { .. }) {
             let path = folder.join("config.json");
             let json = read(&path, MAX_CONFIG_BYTES)?.unwrap_or_default();
-            companions.config =
-                serde_json::from_slice(&json).map_err(|error| Error::malformed(&path, error))?;
+            companions.config = json_file::parse(&path, &json, MAX_CONFIG_BYTES)?;
         }
         Ok(companions)
     }

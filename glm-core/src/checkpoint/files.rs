@@ -7,6 +7,7 @@
 mod byte_source;
 mod ggml_file;
 mod ggml_header;
+mod name_wrapper;
 mod pickle_imports;
 mod pickle_scan;
 mod pickle_source;
@@ -44,6 +45,9 @@ pub struct CheckpointFiles {
     path: PathBuf,
     format: WeightFormat,
     shards: Vec<Shard>,
+    /// What every tensor's name begins with in the files.
+    wrapper: String,
+    /// By their names without the wrapper.
     tensors: BTreeMap<String, Stored>,
 }
 
@@ -180,7 +184,7 @@ impl CheckpointFiles {
         }
         let mut files = Self::new(path, WeightFormat::of_file(path));
         files.add_shard(path, true)?;
-        Ok(files)
+        Ok(files.unwrapped())
     }
 
     /// Opens a `.safetensors` file that is part of the program. `name` stands for its path in errors.
@@ -193,7 +197,7 @@ impl CheckpointFiles {
         let mut files = Self::new(path, WeightFormat::Safetensors);
         let (file, tensors) = SafetensorsFile::from_memory(path, safetensors)?;
         files.insert(Shard::Safetensors(file), tensors)?;
-        Ok(files)
+        Ok(files.unwrapped())
     }
 
     /// The folder or file that was opened.
@@ -204,6 +208,12 @@ impl CheckpointFiles {
     /// The format of the files.
     pub fn format(&self) -> WeightFormat {
         self.format
+    }
+
+    /// What every tensor's name begins with in the files and is left out of the names here, such as the `module.` of
+    /// DeepSpeed and `DataParallel`; `None` when the files have the names of the model.
+    pub fn name_wrapper(&self) -> Option<&str> {
+        (!self.wrapper.is_empty()).then_some(&*self.wrapper)
     }
 
     /// All tensors, in the order of their names.
@@ -242,11 +252,12 @@ impl CheckpointFiles {
     pub fn read_stored(&self, name: &str) -> Result<Vec<u8>> {
         let stored = self.tensors.get(name);
         let shard = stored.and_then(|stored| self.shards.get(stored.shard));
+        let in_file = format!("{}{name}", self.wrapper);
         let bytes = match shard {
             None => None,
-            Some(Shard::Safetensors(file)) => file.read(name)?,
-            Some(Shard::Torch(file)) => file.read(name)?,
-            Some(Shard::Ggml(file)) => file.read(name)?,
+            Some(Shard::Safetensors(file)) => file.read(&in_file)?,
+            Some(Shard::Torch(file)) => file.read(&in_file)?,
+            Some(Shard::Ggml(file)) => file.read(&in_file)?,
         };
         let (Some(stored), Some(bytes)) = (stored, bytes) else {
             return Err(Error::MissingTensor {
@@ -305,6 +316,7 @@ impl CheckpointFiles {
             path: path.to_path_buf(),
             format,
             shards: Vec::new(),
+            wrapper: String::new(),
             tensors: BTreeMap::new(),
         }
     }
@@ -314,7 +326,7 @@ impl CheckpointFiles {
             (format, Weights::Single(path)) => {
                 let mut files = Self::new(dir, format);
                 files.add_shard(&path, true)?;
-                Ok(files)
+                Ok(files.unwrapped())
             }
             (format, Weights::Index(index)) => Self::open_sharded(dir, format, &index),
         }
@@ -371,7 +383,23 @@ impl CheckpointFiles {
                 });
             }
         }
-        Ok(files)
+        Ok(files.unwrapped())
+    }
+
+    /// Takes all names out of what a training program has put around every one of them.
+    fn unwrapped(mut self) -> Self {
+        self.wrapper = name_wrapper::find(self.tensors.keys().map(String::as_str));
+        if !self.wrapper.is_empty() {
+            let tensors = std::mem::take(&mut self.tensors);
+            self.tensors = tensors
+                .into_values()
+                .map(|mut stored| {
+                    stored.info.name.drain(..self.wrapper.len());
+                    (stored.info.name.clone(), stored)
+                })
+                .collect();
+        }
+        self
     }
 
     /// Opens one file; its own name decides the format, since an index may name either kind.
@@ -432,6 +460,14 @@ impl fmt::Debug for CheckpointFiles {
 /// As [`CheckpointFiles::open`], for the index.
 pub(crate) fn shards_in_index(path: &Path) -> Result<Vec<String>> {
     Ok(shard_index::read(path)?.into_keys().collect())
+}
+
+/// `Ok` unless something else lies at `path` in place of the file: a git-lfs pointer, a web page, nothing.
+///
+/// # Errors
+/// [`Error::LfsPointer`], [`Error::Malformed`], [`Error::Truncated`]; those of opening it.
+pub(super) fn refuse_stand_in(path: &Path) -> Result<()> {
+    weight_file::open(path).map(drop)
 }
 
 /// Whether the file at `path` begins as a ggml file does, or as GGUF, which is told from it when it is opened.

@@ -15,7 +15,7 @@ use crate::{
         precision::{Forms, Precision},
         prepacked::{self, PrepackedFile},
         progress::{LoadProgress, LoadStage, Meter},
-        source::{Source, describe, is_prepacked, open_checkpoint},
+        source::{Source, describe, is_prepacked, open_checkpoint, open_prepacked},
     },
     config::ModelConfig,
     error::Result,
@@ -154,9 +154,9 @@ impl<'a> LoadOptions<'a> {
         CpuLevel::check_variable()?;
         let path = path.as_ref();
         if is_prepacked(path) {
-            let file = self.place(PrepackedFile::open(path)?)?;
+            let file = self.place(open_prepacked(path)?)?;
             file.forms().check(path, self.precision, self.head)?;
-            return to_model(&file, self.device);
+            return Ok(to_model(&file, self.device)?.loaded_from(path));
         }
         // Of a folder that is in the cache the weights are not even opened.
         let (config, stored) = describe(path)?;
@@ -230,7 +230,8 @@ impl<'a> LoadOptions<'a> {
             let source = Source::open(path, self.format)?;
             write_prepacked(&source, forms, file, meter)
         })?;
-        to_model(&self.place(file)?, self.device)
+        // What is in the cache came from there.
+        Ok(to_model(&self.place(file)?, self.device)?.loaded_from(path))
     }
 
     /// Where the file is to lie: mapped as it is, or in memory.
@@ -268,7 +269,7 @@ impl<'a> LoadOptions<'a> {
             Ok(())
         })?;
         let network = parts.into_network(config)?;
-        Ok(Model::new(config.clone(), network, self.device))
+        Ok(Model::new(config.clone(), network, self.device).loaded_from(path))
     }
 }
 

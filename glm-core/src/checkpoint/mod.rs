@@ -10,6 +10,7 @@ pub(crate) mod atomic_file;
 mod cache;
 mod check;
 mod companions;
+mod content;
 mod conversion;
 mod converter;
 pub(crate) mod files;
@@ -26,21 +27,23 @@ mod official;
 mod precision;
 mod prepacked;
 pub(crate) mod progress;
+mod recognition;
 mod source;
 mod stored_tensor;
+mod tokenizer_choice;
 mod unnamed_file;
 mod weight;
 
 #[cfg(feature = "tensor")]
 pub use cache::{CACHE_DIR_VARIABLE, default_cache_dir};
 pub use companions::refuse_overwrite;
+pub use content::{Content, Verdict};
 pub use converter::{Converter, Target};
 pub use glm_quant::{Bits, GgmlBlock, GroupSize};
 
 pub use files::{CheckpointFiles, TensorInfo, WeightDType, WeightFormat};
 pub use inspection::{
-    Content, Inspection, Plan, PlannedPrecision, Problem, Severity, WeightFile, WeightFiles,
-    inspect,
+    Inspection, Plan, PlannedPrecision, Problem, Severity, WeightFile, WeightFiles, inspect,
 };
 #[cfg(feature = "tensor")]
 pub use load_options::{LoadOptions, load};
@@ -51,6 +54,7 @@ pub use precision::{DEFAULT_HEAD, DEFAULT_INT4_GROUP, DEFAULT_INT8_GROUP, Precis
 #[cfg(feature = "tensor")]
 pub use prepacked::save_prepacked;
 pub use progress::{LoadProgress, LoadStage};
+pub use recognition::Member;
 pub use source::load_tokenizer;
 
 #[cfg(feature = "tensor")]

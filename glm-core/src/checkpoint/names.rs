@@ -49,7 +49,7 @@ pub(crate) struct Names {
     pub(crate) final_layernorm: &'static str,
     pub(crate) head: &'static str,
     /// Before the number of a block.
-    layers: &'static str,
+    pub(crate) layers: &'static str,
     attention: &'static str,
 }
 

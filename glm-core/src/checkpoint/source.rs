@@ -6,11 +6,12 @@ use glm_tokenizer::GlmTokenizer;
 
 use crate::{
     checkpoint::{
-        check::check_tokenizer_in,
         conversion::Conversion,
         files::{CheckpointFiles, WeightFormat, is_ggml},
         precision::Forms,
         prepacked::PrepackedFile,
+        recognition,
+        tokenizer_choice::TokenizerChoice,
     },
     config::ModelConfig,
     error::{Error, Result},
@@ -35,7 +36,7 @@ impl Source {
     /// As [`LoadOptions::load`](super::LoadOptions::load).
     pub(super) fn open(path: &Path, format: Option<WeightFormat>) -> Result<Self> {
         if is_prepacked(path) {
-            return PrepackedFile::open(path).map(Self::Prepacked);
+            return open_prepacked(path).map(Self::Prepacked);
         }
         let (config, stored) = describe(path)?;
         let files = open_checkpoint(path, format)?;
@@ -89,6 +90,17 @@ pub(super) fn is_prepacked(path: &Path) -> bool {
     path.is_file() && !is_ggml(path)
 }
 
+/// Opens the prepacked file at `path`.
+///
+/// # Errors
+/// As [`PrepackedFile::open`]; for what is no such file, an error that says what it is.
+pub(super) fn open_prepacked(path: &Path) -> Result<PrepackedFile> {
+    match recognition::recognise_file(path)? {
+        Some(recognised) => Err(recognised.error),
+        None => PrepackedFile::open(path),
+    }
+}
+
 /// Configuration and stored forms of a folder or ggml file; of a folder `config.json` and the tokenizer file alone are
 /// read.
 ///
@@ -103,8 +115,13 @@ pub(super) fn describe(path: &Path) -> Result<(ModelConfig, Forms)> {
             return Ok((config, stored));
         }
     }
+    if let Some(recognised) = recognition::recognise_folder(path)? {
+        return Err(recognised.error);
+    }
     let config = ModelConfig::from_dir(path)?;
-    check_tokenizer_in(path, &config)?;
+    if let Some(tokenizer) = TokenizerChoice::beside(path, &config) {
+        tokenizer.check_family(&path.join("config.json"), &config)?;
+    }
     let stored = Forms::of_config(&config);
     Ok((config, stored))
 }
@@ -124,24 +141,44 @@ pub(super) fn open_checkpoint(
     }
 }
 
-/// The tokenizer of whatever [`load`](crate::load) takes: that in a folder, in a ggml file, or beside a prepacked file.
+/// The tokenizer of whatever [`load`](crate::load) takes: that in a folder, in a ggml file, or beside a prepacked file. Where
+/// `ice_text.model` and `tokenizer.model` lie side by side, it is the one of the model's family.
 ///
 /// # Errors
-/// [`Error::Tokenizer`] when there is none or it cannot be used; those of [`CheckpointFiles::open_file`] for a ggml file.
+/// [`Error::Tokenizer`] when there is none or it cannot be used; [`Error::Mixed`] when it is of another model; those of
+/// opening a ggml or prepacked file, also for what is neither.
 pub fn load_tokenizer(path: impl AsRef<Path>) -> Result<GlmTokenizer> {
     let path = path.as_ref();
-    if !path.is_file() {
-        return GlmTokenizer::from_dir(path).map_err(Error::from);
+    if is_prepacked(path) {
+        let file = open_prepacked(path)?;
+        return tokenizer_beside(folder_of(path), path, file.config());
     }
-    let embedded = match is_ggml(path) {
-        true => CheckpointFiles::open_file(path)?.embedded_tokenizer()?,
-        false => None,
-    };
-    let tokenizer = match embedded {
-        Some(bytes) => GlmTokenizer::from_bytes(&path.display().to_string(), &bytes),
-        None => GlmTokenizer::from_dir(folder_of(path)),
-    };
-    tokenizer.map_err(Error::from)
+    if path.is_file() {
+        let files = CheckpointFiles::open_file(path)?;
+        let bytes = files.embedded_tokenizer()?.unwrap_or_default();
+        return GlmTokenizer::from_bytes(&path.display().to_string(), &bytes).map_err(Error::from);
+    }
+    if !path.exists() {
+        return Err(Error::NotFound {
+            path: path.to_path_buf(),
+        });
+    }
+    let described_by = path.join("config.json");
+    match ModelConfig::from_file(&described_by) {
+        Ok(config) => tokenizer_beside(path, &described_by, &config),
+        // A tokenizer may lie by itself, and what is wrong with a model is said when that is loaded.
+        Err(_) => GlmTokenizer::from_dir(path).map_err(Error::from),
+    }
+}
+
+fn tokenizer_beside(dir: &Path, described_by: &Path, config: &ModelConfig) -> Result<GlmTokenizer> {
+    match TokenizerChoice::beside(dir, config) {
+        None => GlmTokenizer::from_dir(dir).map_err(Error::from),
+        Some(choice) => {
+            choice.check_family(described_by, config)?;
+            GlmTokenizer::from_file(&choice.file).map_err(Error::from)
+        }
+    }
 }
 
 /// The folder that a file lies in.

@@ -10,6 +10,8 @@ use super::{
 use crate::error::Result;
 use crate::numerics::CachePrecision;
 
+/// `padded_vocab_size` of every published model.
+const PUBLISHED_VOCAB_SIZE: usize = 65_024;
 /// `</s>` and `<unk>` of the published tokenizer, for a config that leaves them out.
 const EOS_TOKEN_ID: usize = 2;
 const PAD_TOKEN_ID: usize = 0;
@@ -137,6 +139,12 @@ impl ChatGlm2Config {
             ));
         }
         let token = |key, id| keys.token(key, padded_vocab_size, Some(id));
+        let eos_token_id = match padded_vocab_size {
+            PUBLISHED_VOCAB_SIZE => {
+                keys.published_token("eos_token_id", padded_vocab_size, Some(EOS_TOKEN_ID))?
+            }
+            _ => token("eos_token_id", EOS_TOKEN_ID)?,
+        };
         Ok(Self {
             family,
             padded_vocab_size,
@@ -152,7 +160,7 @@ impl ChatGlm2Config {
             layernorm_epsilon: keys.epsilon("layernorm_epsilon", 1e-5)?,
             apply_residual_connection_post_layernorm: keys
                 .boolean("apply_residual_connection_post_layernorm", false)?,
-            eos_token_id: token("eos_token_id", EOS_TOKEN_ID)?,
+            eos_token_id,
             pad_token_id: token("pad_token_id", PAD_TOKEN_ID)?,
             quantization_bit: keys.quantization_bit("quantization_bit")?,
             torch_dtype: keys.torch_dtype(),

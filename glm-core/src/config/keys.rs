@@ -9,6 +9,7 @@ use super::{
     VISUALGLM_KEYS,
 };
 use crate::error::{Error, Result};
+use crate::json_file;
 
 /// The keys of one file, with typed and checked access. `null` counts as absent, as in the official code.
 pub(super) struct Keys {
@@ -19,11 +20,7 @@ pub(super) struct Keys {
 impl Keys {
     /// Parses the bytes of the file at `path`.
     pub(super) fn parse(path: &Path, json: &[u8]) -> Result<Self> {
-        if json.len() as u64 > MAX_CONFIG_BYTES {
-            let reason = format!("a configuration has at most {MAX_CONFIG_BYTES} bytes");
-            return Err(Error::malformed(path, reason));
-        }
-        let values = serde_json::from_slice(json).map_err(|e| Error::malformed(path, e))?;
+        let values = json_file::parse(path, json, MAX_CONFIG_BYTES)?;
         Ok(Self {
             path: path.to_path_buf(),
             values,
@@ -132,6 +129,22 @@ impl Keys {
             .or(default)
             .filter(|id| *id < vocab_size)
             .ok_or_else(|| self.error(key, expected))
+    }
+
+    /// As [`Keys::token`], for an id that is `published` for this vocabulary: another one would be a token of the text.
+    pub(super) fn published_token(
+        &self,
+        key: &str,
+        vocab_size: usize,
+        published: Option<usize>,
+    ) -> Result<usize> {
+        let found = self.token(key, vocab_size, published)?;
+        match published {
+            Some(id) if id != found => {
+                Err(self.error(key, format!("{id} for a vocabulary of {vocab_size}")))
+            }
+            _ => Ok(found),
+        }
     }
 
     pub(super) fn boolean(&self, key: &str, default: bool) -> Result<bool> {

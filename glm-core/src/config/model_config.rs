@@ -5,9 +5,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{
-    ChatGlm2Config, ChatGlmConfig, ModelFamily, QuantizationBit, TorchDtype, keys::Keys, read,
+    ChatGlm2Config, ChatGlmConfig, MAX_CONFIG_BYTES, ModelFamily, QuantizationBit, TorchDtype,
+    keys::Keys,
 };
 use crate::error::{Error, Result};
+use crate::json_file;
 use crate::numerics::CachePrecision;
 
 /// Tokens of each row that are read at once where none sees what comes behind it: enough for the matrix products to be at
@@ -52,7 +54,7 @@ impl ModelConfig {
     /// Reads one configuration file. Errors as [`ModelConfig::from_dir`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::from_json(path, &read(path)?)
+        Self::from_json(path, &json_file::read_bytes(path, MAX_CONFIG_BYTES)?)
     }
 
     /// Parses the bytes of a configuration file; `path` is only used in errors, which are those of
@@ -156,6 +158,21 @@ impl ModelConfig {
         }
     }
 
+    /// The special tokens that the configuration names and the tokenizer must have under these ids: those that are
+    /// written into prompts, and the one that ends an answer.
+    pub(crate) fn special_tokens(&self) -> Vec<(&'static str, usize)> {
+        match self {
+            Self::ChatGlm(config) => vec![
+                ("<sop>", config.bos_token_id),
+                ("[gMASK]", config.gmask_token_id),
+                ("[MASK]", config.mask_token_id),
+                ("<eop>", config.eos_token_id),
+            ],
+            // It names no other.
+            Self::ChatGlm2(config) => vec![("</s>", config.eos_token_id)],
+        }
+    }
+
     /// The id that ends an answer.
     pub fn eos_token_id(&self) -> usize {
         match self {
@@ -201,6 +218,14 @@ impl ModelConfig {
         match self {
             Self::ChatGlm(config) => config.tie_word_embeddings,
             Self::ChatGlm2(_) => false,
+        }
+    }
+
+    /// Number of prefix slots per layer that the weights of a P-Tuning v2 checkpoint hold.
+    pub fn pre_seq_len(&self) -> Option<usize> {
+        match self {
+            Self::ChatGlm(config) => config.pre_seq_len,
+            Self::ChatGlm2(config) => config.pre_seq_len,
         }
     }
 

@@ -52,6 +52,36 @@ fn published_config_is_read() {
     assert!(config.tie_word_embeddings && config.position_encoding_2d);
 }
 
+/// Of a published vocabulary every special token is known; another id would be one of the text.
+#[test]
+fn ids_of_a_published_vocabulary_are_the_published_ones() {
+    for key in [
+        "bos_token_id",
+        "eos_token_id",
+        "mask_token_id",
+        "gmask_token_id",
+    ] {
+        let error = parse(&with(&[(key, json!(77))])).unwrap_err();
+        assert!(
+            matches!(&error, Error::Config { key: found, .. } if found == key),
+            "{error}"
+        );
+        // In a vocabulary of one's own they are what they are.
+        let own = with(&[("vocab_size", json!(1000)), (key, json!(77))]);
+        let rest = [
+            "bos_token_id",
+            "eos_token_id",
+            "mask_token_id",
+            "gmask_token_id",
+        ];
+        let mut own = own;
+        for (id, rest) in rest.iter().enumerate().filter(|(_, rest)| **rest != key) {
+            own[*rest] = json!(id);
+        }
+        parse(&own).unwrap();
+    }
+}
+
 #[test]
 fn published_int4_config_without_mask_ids_is_read() {
     let mut value = without(&["mask_token_id", "gmask_token_id", "pad_token_id"]);
@@ -320,6 +350,8 @@ fn every_bad_value_of_chatglm2_names_its_key() {
         ("kv_channels", json!(6)),
         ("multi_query_group_num", json!(3)),
         ("multi_query_group_num", json!(64)),
+        // The published vocabulary has one end.
+        ("eos_token_id", json!(3)),
         ("multi_query_attention", json!(1)),
         ("seq_length", json!(0)),
         ("rope_ratio", json!(0.5)),

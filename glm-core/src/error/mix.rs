@@ -28,6 +28,8 @@ pub enum Mix {
     ChatGlm2Tokenizer,
     /// A tokenizer of ChatGLM-6B beside a model of ChatGLM2-6B or a successor.
     ChatGlmTokenizer,
+    /// A configuration with a P-Tuning v2 prefix beside weights without one.
+    MissingPrefix,
     /// Weights that are not quantised beside a configuration that says that they are.
     FloatWeights,
     /// Quantised weights beside a configuration that does not say so.
@@ -83,6 +85,10 @@ impl fmt::Display for Mix {
             }
             Self::ChatGlmTokenizer => {
                 "the tokenizer is of ChatGLM-6B, the model is ChatGLM2-6B or a successor; its file is tokenizer.model"
+            }
+            Self::MissingPrefix => {
+                "the configuration says `pre_seq_len`, which is the length of a P-Tuning v2 prefix, the weights hold no \
+                 prefix; take the config.json of the model, or remove the key to use the model without a prefix"
             }
             Self::FloatWeights => {
                 "the configuration says `quantization_bit`, the weights are not quantised; take the config.json of the \

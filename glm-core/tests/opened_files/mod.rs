@@ -65,6 +65,7 @@ pub(crate) fn small_safetensors(names: &[&str]) -> Vec<u8> {
 pub(crate) fn named_file(error: &Error) -> &Path {
     match error {
         Error::Io { path, .. }
+        | Error::NotFound { path }
         | Error::PermissionDenied { path }
         | Error::LfsPointer { path }
         | Error::Truncated { path, .. }

@@ -146,6 +146,17 @@ impl GgmlHeader {
 
         let name = path.display().to_string();
         let tokenizer = GlmTokenizer::from_bytes(&name, &sentencepiece()?)?;
+        // The token that ends an answer has no other meaning in any model of these families.
+        let eos = tokenizer.special_tokens().eos;
+        if self.eos_token_id != -1 && i64::from(self.eos_token_id) != i64::from(eos) {
+            let expected = format!("{eos}, as in its tokenizer, or -1");
+            return Err(config_error(
+                path,
+                "eos_token_id",
+                expected,
+                self.eos_token_id,
+            ));
+        }
         let config = match (self.family, tokenizer.family()) {
             (ModelFamily::ChatGlm, Family::ChatGlm) => self.chatglm(path, &tokenizer)?,
             (ModelFamily::ChatGlm2, Family::ChatGlm2) => self.chatglm2(&tokenizer),

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::unique_entries::UniqueEntries;
 use super::weight_file;
 use crate::error::{Error, Result};
+use crate::json_file;
 
 /// Largest index that is read, in bytes. The official one has 33 kB.
 const MAX_INDEX_BYTES: u64 = 16 << 20;
@@ -35,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Shards> {
     let (file, _) = weight_file::open(path)?;
     let json =
         regular_file::read_at_most(file, MAX_INDEX_BYTES).map_err(|e| Error::file(path, e))?;
-    let index: Index = serde_json::from_slice(&json).map_err(|e| Error::malformed(path, e))?;
+    let index: Index = json_file::parse(path, &json, MAX_INDEX_BYTES)?;
 
     let mut shards = Shards::new();
     let UniqueEntries(entries) = index.weight_map;

@@ -93,13 +93,9 @@ fn unnest(
 ) -> Result<HashMap<String, Tensor>> {
     for key in NESTING_KEYS {
         let prefix = format!("{key}.");
-        if tensors.keys().all(|name| name.starts_with(&prefix)) {
-            // A dictionary of its own, or names that all begin alike, as `DataParallel` makes them.
-            tensors = tensors
-                .into_iter()
-                .filter_map(|(name, tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), tensor)))
-                .collect();
-        } else if tensors.keys().any(|name| name.starts_with(&prefix)) {
+        let is_inside = |name: &String| name.starts_with(&prefix);
+        // Names that all begin alike are taken out of it later, whatever the container.
+        if tensors.keys().any(is_inside) && !tensors.keys().all(is_inside) {
             // Beside other tensors, such as an optimiser's state, only a real dictionary counts.
             match PytorchReader::with_top_level_key(path, key) {
                 Ok(reader) => tensors = reader.into_tensors(),

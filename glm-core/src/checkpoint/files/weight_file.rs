@@ -89,6 +89,6 @@ mod tests {
             })
         ));
         let missing = dir.path().join("missing");
-        assert!(matches!(open(&missing), Err(Error::Io { path, .. }) if path == missing));
+        assert!(matches!(open(&missing), Err(Error::NotFound { path }) if path == missing));
     }
 }

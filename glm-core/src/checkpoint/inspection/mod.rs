@@ -2,30 +2,40 @@
 
 mod plan;
 mod report;
+mod weights;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use glm_tokenizer::{GlmTokenizer, TokenizerFile};
+use glm_tokenizer::GlmTokenizer;
 use serde::Serialize;
 
 use crate::{
     checkpoint::{
-        check::{check_tokenizer, prefix_tensor, tensor_problems},
+        check::tensor_problems,
         companions::tokenizer_name,
-        files::{CheckpointFiles, TensorInfo, WeightFormat, is_ggml},
-        names::{CHATGLM, CHATGLM2, is_head, model_tensors},
+        content::{Content, Verdict},
+        files::{CheckpointFiles, is_ggml},
+        names::is_head,
         precision::Forms,
         prepacked::PrepackedFile,
+        recognition::{self, Member, Recognised},
         source::folder_of,
+        tokenizer_choice::TokenizerChoice,
     },
-    config::{ModelConfig, ModelFamily, QuantizationBit},
+    config::{ModelConfig, ModelFamily},
     error::{Error, Mix, Result},
 };
 
 pub use plan::{Plan, PlannedPrecision};
+pub use weights::{WeightFile, WeightFiles};
+
+use weights::{parameters, stored_type, weight_files};
+
+/// Most tensors of a format that are wrong and have a sentence of their own.
+const MAX_LISTED: usize = 100;
 
 /// What [`inspect`] found. [`Display`](std::fmt::Display) is a page for people; [`Serialize`] has the same for programs,
 /// sizes in bytes.
@@ -35,6 +45,10 @@ pub struct Inspection {
     pub path: PathBuf,
     /// What it holds.
     pub content: Content,
+    /// What can be done with it.
+    pub verdict: Verdict,
+    /// Of a folder of several models, each of them.
+    pub members: Vec<Member>,
     /// The model family; `None` where nothing tells it.
     pub family: Option<ModelFamily>,
     /// Of ChatGLM-6B's checkpoints, 1 for those published until April 2023 (150528 ids), else 2.
@@ -48,66 +62,10 @@ pub struct Inspection {
     pub weights: Vec<WeightFiles>,
     /// The SentencePiece file.
     pub tokenizer: Option<PathBuf>,
-    /// Everything that was found wrong, the worst first.
+    /// What was found wrong, the worst first: everything but tensors beyond the first hundred, which are counted.
     pub problems: Vec<Problem>,
     /// What loading would need; `None` for what cannot be loaded.
     pub plan: Option<Plan>,
-}
-
-/// What a folder or file holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Content {
-    /// A whole model in the official folder layout.
-    Checkpoint,
-    /// A model in a ggml file of chatglm.cpp.
-    Ggml,
-    /// A model in this crate's prepacked file.
-    Prepacked,
-    /// A P-Tuning v2 prefix for another checkpoint.
-    PTuningPrefix,
-    /// A LoRA adapter for another checkpoint.
-    LoraAdapter,
-    /// A tokenizer without a model.
-    Tokenizer,
-    /// Nothing that is known.
-    Nothing,
-}
-
-/// The weight files of one format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct WeightFiles {
-    /// The format.
-    pub format: WeightFormat,
-    /// The files, without the index.
-    pub files: Vec<WeightFile>,
-}
-
-/// A weight file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct WeightFile {
-    /// Its name.
-    pub name: String,
-    /// Its size; `None` for a file that is missing.
-    pub bytes: Option<u64>,
-}
-
-impl WeightFile {
-    fn of(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default();
-        Self {
-            name: name.to_string_lossy().into_owned(),
-            bytes: fs::metadata(path).ok().map(|file| file.len()),
-        }
-    }
-}
-
-impl WeightFiles {
-    /// Size of all files, in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().filter_map(|file| file.bytes).sum()
-    }
 }
 
 /// Something that is wrong.
@@ -142,9 +100,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Inspection {
         inspection.add(error);
     }
     inspection.problems.sort_by_key(|problem| problem.severity);
-    if !inspection.is_loadable() {
-        inspection.plan = None;
-    }
+    inspection.decide();
     inspection
 }
 
@@ -153,6 +109,8 @@ impl Inspection {
         Self {
             path: path.to_path_buf(),
             content: Content::Nothing,
+            verdict: Verdict::Broken,
+            members: Vec::new(),
             family: None,
             generation: None,
             stored: None,
@@ -166,15 +124,34 @@ impl Inspection {
 
     /// Whether [`load`](crate::load) would take it, as far as headers tell.
     pub fn is_loadable(&self) -> bool {
-        let is_model = matches!(
-            self.content,
-            Content::Checkpoint | Content::Ggml | Content::Prepacked
-        );
-        let is_wrong = |problem: &Problem| problem.severity == Severity::Error;
-        is_model && !self.problems.iter().any(is_wrong)
+        self.verdict == Verdict::Loads
+    }
+
+    /// Sums up what was found.
+    fn decide(&mut self) {
+        let is_error = |problem: &Problem| problem.severity == Severity::Error;
+        let is_sound = !self.problems.iter().any(is_error);
+        self.verdict = match self.content {
+            content if content.is_recognised_only() => Verdict::NotSupported,
+            content if content.is_whole_model() && is_sound => Verdict::Loads,
+            Content::Collection => Verdict::ChooseOne,
+            _ => self.verdict,
+        };
+        if !self.is_loadable() {
+            self.plan = None;
+        }
     }
 
     fn add(&mut self, error: Error) {
+        match error {
+            Error::UnsupportedModel { .. } => self.verdict = Verdict::NotSupported,
+            Error::NotAModel { .. } | Error::NoCheckpoint { .. } | Error::Malformed { .. }
+                if !self.content.is_model() =>
+            {
+                self.verdict = Verdict::NotAModel;
+            }
+            _ => {}
+        }
         self.add_message(Severity::Error, error.to_string());
     }
 
@@ -194,12 +171,30 @@ impl Inspection {
         };
     }
 
-    /// A ggml or prepacked file.
+    /// What is no folder.
     fn look_at_file(&mut self) -> Result<()> {
         let path = self.path.clone();
-        if is_ggml(&path) {
-            return self.look_at_ggml();
+        match recognition::recognise_file(&path)? {
+            Some(recognised) => self.recognised(recognised),
+            None if is_ggml(&path) => self.look_at_ggml(),
+            // Any other file is to be a prepacked one; opening it says what is wrong.
+            None => self.look_at_prepacked(),
         }
+    }
+
+    /// Something else than a checkpoint.
+    fn recognised(&mut self, recognised: Recognised) -> Result<()> {
+        self.content = recognised.content;
+        self.family = recognised.family;
+        self.members = recognised.members;
+        if self.content == Content::Tokenizer && self.tokenizer.is_none() {
+            self.tokenizer = Some(self.path.clone());
+        }
+        Err(recognised.error)
+    }
+
+    fn look_at_prepacked(&mut self) -> Result<()> {
+        let path = self.path.clone();
         let file = PrepackedFile::open(&path)?;
         self.content = Content::Prepacked;
         self.set_config(file.config());
@@ -208,7 +203,7 @@ impl Inspection {
         self.parameters = Some(parameters(file.config(), own_head));
         let bytes = fs::metadata(&path).map_err(|error| Error::io(&path, error))?;
         self.plan = Some(Plan::of_prepacked(&file, bytes.len()));
-        self.look_at_tokenizer(folder_of(&path), file.config());
+        self.look_at_tokenizer(folder_of(&path), &path, file.config());
         Ok(())
     }
 
@@ -240,27 +235,21 @@ impl Inspection {
 
     fn look_at_folder(&mut self) -> Result<()> {
         let dir = self.path.clone();
-        // Tells a missing folder from one without weights.
-        fs::read_dir(&dir).map_err(|error| Error::io(&dir, error))?;
         let formats = CheckpointFiles::formats_in(&dir);
         self.weights = formats
             .iter()
             .map(|&format| weight_files(&dir, format))
             .collect();
         self.tokenizer = GlmTokenizer::file_in(&dir);
-
-        if dir.join("adapter_config.json").exists() {
-            self.content = Content::LoraAdapter;
-            return Err(unsupported(
-                &dir.join("adapter_config.json"),
-                "a LoRA adapter, not a model",
-            ));
+        if let Some(recognised) = recognition::recognise_folder(&dir)? {
+            return self.recognised(recognised);
         }
-        if formats.is_empty() && !dir.join("config.json").exists() {
-            if self.tokenizer.is_some() {
-                self.content = Content::Tokenizer;
-            }
-            CheckpointFiles::open(&dir)?;
+        if recognition::is_adapter(&dir) {
+            let message = format!(
+                "{} holds an adapter beside the whole model; the model is used without it",
+                dir.display()
+            );
+            self.add_message(Severity::Warning, message);
         }
         self.content = Content::Checkpoint;
         let config = self.look_at_config(&dir);
@@ -279,7 +268,7 @@ impl Inspection {
         if let Some(config) = &config
             && self.content == Content::Checkpoint
         {
-            self.look_at_tokenizer(&dir, config);
+            self.look_at_tokenizer(&dir, &dir.join("config.json"), config);
         }
         Ok(())
     }
@@ -307,13 +296,17 @@ impl Inspection {
         described: Option<(&ModelConfig, Forms)>,
         first: bool,
     ) {
-        if let Some(prefix) = prefix_tensor(files) {
-            self.content = Content::PTuningPrefix;
-            self.problems.clear(); // Of the configuration, which is the base model's.
-            return self.add(unsupported(
-                &prefix.file,
-                "a P-Tuning v2 prefix, not a model",
-            ));
+        if let Some((content, info)) = recognition::of_tensors(files) {
+            self.content = content;
+            self.problems.clear(); // Of the configuration, which is the base model's or missing.
+            return self.add(unsupported(&info.file, &content.to_string()));
+        }
+        if let Some(wrapper) = files.name_wrapper() {
+            let message = format!(
+                "the name of every tensor in {} begins with `{wrapper}`, as training programs save them; it is left out",
+                files.path().display()
+            );
+            self.add_message(Severity::Warning, message);
         }
         if first {
             self.stored = stored_type(files, described.map(|(config, _)| config));
@@ -321,70 +314,58 @@ impl Inspection {
         let Some((config, stored)) = described else {
             return self.look_for_family(files);
         };
-        let problems = tensor_problems(files, config);
-        if problems.is_empty() && first {
+        let problems = tensor_problems(files, config, MAX_LISTED);
+        if problems.listed.is_empty() && first {
             self.parameters = Some(parameters(config, !config.tie_word_embeddings()));
             match Plan::of_checkpoint(files, config, stored) {
                 Ok(plan) => self.plan = Some(plan),
                 Err(error) => self.add(error),
             }
         }
-        for problem in problems {
+        for problem in problems.listed {
             self.add(problem);
+        }
+        if problems.more > 0 {
+            let message = format!(
+                "{} more tensors of {} are missing, of another shape or type, or have no place in this model",
+                problems.more,
+                files.path().display()
+            );
+            self.add_message(Severity::Error, message);
         }
     }
 
     /// The family of weights whose configuration tells none, or another one.
     fn look_for_family(&mut self, files: &CheckpointFiles) {
-        let is_chatglm = files.get(CHATGLM.word_embeddings).is_some();
-        let is_chatglm2 = files.get(CHATGLM2.word_embeddings).is_some();
-        match self.family {
-            Some(ModelFamily::ChatGlm2 | ModelFamily::CodeGeeX2) if is_chatglm => {
+        let found = recognition::family_of_tensors(files);
+        match (self.family, found) {
+            (Some(ModelFamily::ChatGlm2 | ModelFamily::CodeGeeX2), Some(ModelFamily::ChatGlm)) => {
                 self.add(Error::Mixed {
                     mix: Mix::ChatGlmWeights,
                     path: files.path().join("config.json"),
                     other: files.path().to_path_buf(),
-                });
+                })
             }
-            None if is_chatglm => self.family = Some(ModelFamily::ChatGlm),
-            None if is_chatglm2 => self.family = Some(ModelFamily::ChatGlm2),
+            (None, found) => self.family = found,
             _ => {}
         }
     }
 
-    fn look_at_tokenizer(&mut self, dir: &Path, config: &ModelConfig) {
-        self.tokenizer = GlmTokenizer::file_in(dir);
-        match &self.tokenizer {
-            None => self.add_message(
+    /// The tokenizer in `dir` for a model whose configuration stands in the file `described_by`.
+    fn look_at_tokenizer(&mut self, dir: &Path, described_by: &Path, config: &ModelConfig) {
+        let Some(choice) = TokenizerChoice::beside(dir, config) else {
+            return self.add_message(
                 Severity::Warning,
                 format!(
                     "no tokenizer in {}; to chat, put the {} of the download beside the weights",
                     dir.display(),
                     tokenizer_name(config)
                 ),
-            ),
-            Some(file) => match TokenizerFile::look(file) {
-                Err(error) => self.add_message(Severity::Warning, error.to_string()),
-                Ok(found) => {
-                    if let Err(mixed) = check_tokenizer(file, found.family, config) {
-                        return self.add(mixed);
-                    }
-                    // ChatGLM2-6B's configuration does not name it.
-                    let ModelConfig::ChatGlm(config) = config else {
-                        return;
-                    };
-                    let sop = found.sop.map_or(config.bos_token_id, |id| id as usize);
-                    if sop != config.bos_token_id {
-                        let other = Error::OtherTokenizer {
-                            token: "<sop>",
-                            expected: config.bos_token_id,
-                            found: sop,
-                        };
-                        let message = format!("{}: {other}", file.display());
-                        self.add_message(Severity::Warning, message);
-                    }
-                }
-            },
+            );
+        };
+        self.tokenizer = Some(choice.file.clone());
+        if let Err(error) = choice.check(described_by, config) {
+            self.add(error);
         }
     }
 }
@@ -394,55 +375,4 @@ fn unsupported(path: &Path, found: &str) -> Error {
         path: path.to_path_buf(),
         found: found.to_owned(),
     }
-}
-
-/// The files of `format` in `dir`; an index that cannot be read names none.
-fn weight_files(dir: &Path, format: WeightFormat) -> WeightFiles {
-    let paths = CheckpointFiles::paths_in(dir, Some(format)).unwrap_or_default();
-    let is_index = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|extension| extension == "json")
-    };
-    let files = paths.into_iter().filter(|path| !is_index(path));
-    WeightFiles {
-        format,
-        files: files.map(|path| WeightFile::of(&path)).collect(),
-    }
-}
-
-/// Numbers in all tensors of a model, with a head of its own or not.
-fn parameters(config: &ModelConfig, own_head: bool) -> u64 {
-    model_tensors(config)
-        .iter()
-        .filter(|tensor| own_head || !is_head(&tensor.name))
-        .map(|tensor| {
-            tensor
-                .shape
-                .iter()
-                .map(|&extent| extent as u64)
-                .product::<u64>()
-        })
-        .sum()
-}
-
-/// What the matrices are stored as: the bits of the configuration, else the type of the largest tensor.
-fn stored_type(files: &CheckpointFiles, config: Option<&ModelConfig>) -> Option<String> {
-    let bits = config.and_then(ModelConfig::quantization_bit);
-    if let Some(bits) = bits {
-        let name = match bits {
-            QuantizationBit::Int4 => "int4",
-            QuantizationBit::Int8 => "int8",
-        };
-        return Some(name.to_owned());
-    }
-    if files
-        .tensors()
-        .any(|info| info.name.ends_with(".weight_scale"))
-    {
-        return Some("codes".to_owned());
-    }
-    let largest = files
-        .tensors()
-        .max_by_key(|info| TensorInfo::byte_len(info))?;
-    Some(largest.type_name())
 }

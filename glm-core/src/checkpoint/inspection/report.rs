@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use super::{Content, Inspection, Plan, PlannedPrecision, Severity};
-use crate::config::ModelFamily;
+use super::{Inspection, Plan, PlannedPrecision, Severity};
+use crate::{checkpoint::content::Content, config::ModelFamily};
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.path.display())?;
         line(f, "what", self.what())?;
+        line(f, "verdict", self.verdict)?;
+        for member in &self.members {
+            line(f, "holds", format!("{}: {}", member.name, member.content))?;
+        }
         for weights in &self.weights {
             let (count, missing) = (weights.files.len(), count_missing(weights));
             let missing = match missing {
@@ -53,10 +57,7 @@ impl Inspection {
         };
         let mut what = match self.content {
             Content::Checkpoint | Content::Ggml | Content::Prepacked => family.to_owned(),
-            Content::PTuningPrefix => format!("a P-Tuning v2 prefix{}", base()),
-            Content::LoraAdapter => "a LoRA adapter".to_owned(),
-            Content::Tokenizer => "a tokenizer without a model".to_owned(),
-            Content::Nothing => "no model".to_owned(),
+            content => format!("{content}{}", base()),
         };
         match self.generation {
             Some(1) => what += ", first generation (150528 ids)",

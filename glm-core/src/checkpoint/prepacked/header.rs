@@ -18,11 +18,11 @@ use crate::{
         weight::FloatType,
     },
     config::ModelConfig,
-    error::{Error, Result},
+    error::{Error, Mix, Result},
 };
 
 /// How every prepacked file begins. The line feed shows a transfer that changed line ends.
-const MAGIC: [u8; 8] = *b"GLMPACK\n";
+pub(in crate::checkpoint) const MAGIC: [u8; 8] = *b"GLMPACK\n";
 /// Raised whenever the meaning of any byte changes, that of packed words included.
 pub(in crate::checkpoint) const VERSION: u32 = 1;
 /// Bytes before the header.
@@ -205,6 +205,13 @@ impl Header {
 
     /// The tensors are those of the configuration, in its order, each of the form that the header names.
     fn check_table(&self, path: &Path) -> Result<()> {
+        if self.config.pre_seq_len().is_some() {
+            return Err(Error::Mixed {
+                mix: Mix::MissingPrefix,
+                path: path.to_path_buf(),
+                other: path.to_path_buf(),
+            });
+        }
         let mut entries = self.tensors.iter();
         for expected in model_tensors(&self.config) {
             match entries.next() {

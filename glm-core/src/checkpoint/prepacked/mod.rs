@@ -46,6 +46,7 @@ use crate::{
 use header::{Header, PREAMBLE_BYTES};
 use place::{Place, packed_bytes};
 
+pub(super) use header::MAGIC;
 #[cfg(feature = "tensor")]
 pub(super) use header::VERSION;
 #[cfg(feature = "tensor")]
