@@ -15,11 +15,12 @@ use glm_core::checkpoint::{Inspection, inspect};
 
 /// Tells what a checkpoint is, what is wrong with it, and what it needs in this machine
 ///
-/// Reads headers only: a folder of 13 GB takes milliseconds. Ends with 0 when everything can be loaded, else with 1.
+/// Reads headers only: a folder of 13 GB takes milliseconds. Ends with 0 when everything can be loaded, tokenizers that are
+/// there included, else with 1.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Folders of downloaded checkpoints, or files that `quantize` wrote
+    /// Folders of downloaded checkpoints, or files that `quantize` or `convert` wrote
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Print a JSON list, one object for each path, sizes in bytes

@@ -64,7 +64,33 @@ fn json_has_the_same_for_programs() {
             .as_u64()
             .is_some()
     );
+    assert_eq!(found[0]["verdict"], "loads");
     assert_eq!(found[1]["content"], "nothing");
+    assert_eq!(found[1]["verdict"], "not_a_model");
     assert_eq!(found[1]["problems"][0]["severity"], "error");
     assert_eq!(found[1]["plan"], Value::Null);
+}
+
+/// Whoever downloads in a script learns from the exit code that the tokenizer is no tokenizer.
+#[test]
+fn a_tokenizer_that_cannot_be_used_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(
+            golden("chatglm-6b-tiny").join(name),
+            folder.path().join(name),
+        )
+        .unwrap();
+    }
+    let (output, text) = inspect(&[folder.path()]);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("can be loaded"), "{text}");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:5e97\nsize 2706249\n";
+    for stand_in in [pointer, "garbage", ""] {
+        std::fs::write(folder.path().join("ice_text.model"), stand_in).unwrap();
+        let (output, text) = inspect(&[folder.path()]);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("ice_text.model"), "{text}");
+        assert!(text.contains("cannot be loaded as it is"), "{text}");
+    }
 }

@@ -3,7 +3,7 @@
 //! A thread reads the next tensor while this one is converted. At no time more of the files is in memory than these two,
 //! so that a model of 13 GB becomes INT4 in a machine that could never hold it.
 
-use std::{sync::mpsc, thread};
+use std::{collections::HashMap, sync::mpsc, thread};
 
 use glm_quant::{PackedLayout, PackedMatrix};
 use xxhash_rust::xxh3::xxh3_128;
@@ -30,6 +30,8 @@ pub(super) struct Conversion<'files> {
     forms: Forms,
     /// In the order of reading: the embedding and the head first, since the two are compared.
     tensors: Vec<Step>,
+    /// Of each tensor among them.
+    positions: HashMap<String, usize>,
 }
 
 /// Where tensors come from.
@@ -125,11 +127,14 @@ impl<'files> Conversion<'files> {
             name if is_head(name) => 1,
             _ => 2,
         });
+        let names = tensors.iter().map(|step| step.tensor.name.clone());
+        let positions = names.zip(0..).collect();
         Self {
             files,
             stored,
             forms,
             tensors,
+            positions,
         }
     }
 
@@ -144,7 +149,7 @@ impl<'files> Conversion<'files> {
 
     /// The type that a matrix has when it stays float, or becomes so; `None` for a head that is left out.
     pub(super) fn float_type(&self, name: &str) -> Option<WeightDType> {
-        let step = self.tensors.iter().find(|step| step.tensor.name == name)?;
+        let step = self.tensors.get(*self.positions.get(name)?)?;
         Some(match self.stored_layout(step) {
             None => step.stored.dtype,
             Some(_) => WeightDType::F16,

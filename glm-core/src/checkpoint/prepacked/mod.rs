@@ -25,6 +25,7 @@ mod save;
 mod writer;
 
 use std::{
+    collections::HashMap,
     io,
     ops::Range,
     path::{Path, PathBuf},
@@ -60,6 +61,8 @@ pub(super) struct PrepackedFile {
     /// All of it, mapped or in memory.
     bytes: Bytes,
     header: Header,
+    /// Of each tensor in the header's list.
+    positions: HashMap<String, usize>,
 }
 
 impl PrepackedFile {
@@ -72,11 +75,7 @@ impl PrepackedFile {
     /// [`Error::BigEndian`].
     pub(super) fn open(path: &Path) -> Result<Self> {
         let (map, header) = open(path)?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            bytes: map.into_bytes(),
-            header,
-        })
+        Ok(Self::new(path, map.into_bytes(), header))
     }
 
     /// The same file, read into memory of this process instead of mapped, so that it no longer matters what becomes of
@@ -101,11 +100,18 @@ impl PrepackedFile {
     #[cfg(feature = "tensor")]
     fn from_bytes(path: &Path, bytes: Bytes) -> Result<Self> {
         let header = Header::read(path, &bytes, bytes.len())?;
-        Ok(Self {
+        Ok(Self::new(path, bytes, header))
+    }
+
+    fn new(path: &Path, bytes: Bytes, header: Header) -> Self {
+        let names = header.tensors.iter().map(|entry| entry.name.clone());
+        let positions = names.zip(0..).collect();
+        Self {
             path: path.to_path_buf(),
             bytes,
             header,
-        })
+            positions,
+        }
     }
 
     /// What the matrices are kept as.
@@ -173,10 +179,8 @@ impl PrepackedFile {
     }
 
     fn place(&self, name: &str) -> Option<&Place> {
-        let mut entries = self.header.tensors.iter();
-        entries
-            .find(|entry| entry.name == name)
-            .map(|entry| &entry.place)
+        let entry = self.header.tensors.get(*self.positions.get(name)?)?;
+        Some(&entry.place)
     }
 
     /// The bytes of `range`, which are to be `len`.
