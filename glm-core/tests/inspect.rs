@@ -390,6 +390,32 @@ fn tokenizers_are_chosen_by_the_model() {
     glm_core::load(&first).unwrap();
 }
 
+/// The tokenizers of ChatGLM2-6B and CodeGeeX2-6B differ in a flag, the models in what they were trained on.
+#[test]
+fn tokenizers_of_close_relatives_are_doubted() {
+    for (case, prefix, is_right) in [
+        ("chatglm2-tiny", true, true),
+        ("chatglm2-tiny", false, false),
+        ("codegeex2-tiny", false, true),
+        ("codegeex2-tiny", true, false),
+    ] {
+        let folder = bent(case, |_, _| {});
+        let tokenizer = model_file::chatglm2(&["a"], prefix);
+        fs::write(folder.path().join("tokenizer.model"), tokenizer).unwrap();
+        let inspection = inspect(folder.path());
+        assert!(inspection.is_loadable(), "{inspection}");
+        let said: Vec<&str> = inspection
+            .problems
+            .iter()
+            .map(|problem| &*problem.message)
+            .collect();
+        match is_right {
+            true => assert!(said.is_empty(), "{said:?}"),
+            false => assert!(said[0].contains("tokenizer.model"), "{said:?}"),
+        }
+    }
+}
+
 /// Weights of training programs load, and both the page and the open files say that their names were longer.
 #[test]
 fn wrapped_names_are_unwrapped() {

@@ -15,6 +15,8 @@ const CHATGLM2_PIECES: [&str; 1] = ["</s>"];
 pub struct TokenizerFile {
     /// The family whose rules it is for.
     pub family: Family,
+    /// Whether a text is encoded as if a space stood before it. The file of CodeGeeX2-6B is that of ChatGLM2-6B without.
+    pub dummy_prefix: bool,
     /// Special tokens that are there, with their ids.
     special: Vec<(&'static str, TokenId)>,
 }
@@ -43,7 +45,11 @@ impl TokenizerFile {
             Some((*name, id + family.id_offset()))
         });
         let special = found.chain(added).collect();
-        Ok(Self { family, special })
+        Ok(Self {
+            family,
+            dummy_prefix: model.add_dummy_prefix,
+            special,
+        })
     }
 
     /// The id of `[MASK]`, `[gMASK]`, `<sop>` or `<eop>` in ChatGLM-6B, of `<sop>` or `</s>` in ChatGLM2-6B; `None` where

@@ -9,7 +9,7 @@ use glm_tokenizer::{Family, GlmTokenizer, TokenizerFile};
 
 use crate::{
     checkpoint::companions::tokenizer_name,
-    config::ModelConfig,
+    config::{ModelConfig, ModelFamily},
     error::{Error, Mix, Result},
 };
 
@@ -62,6 +62,23 @@ impl TokenizerChoice {
             }
             _ => None,
         }
+    }
+
+    /// What may be wrong with it and cannot be told for sure: the tokenizers of ChatGLM2-6B and CodeGeeX2-6B have the same
+    /// pieces, and the two configurations differ in a name or in the type of the weights.
+    pub(super) fn doubt(&self, config: &ModelConfig) -> Option<String> {
+        let found = self.look.as_ref().ok()?;
+        let found = (found.family == Family::ChatGlm2).then_some(found)?;
+        let (family, other) = match (config.family(), found.dummy_prefix) {
+            (ModelFamily::CodeGeeX2, true) => ("CodeGeeX2-6B", "ChatGLM2-6B"),
+            (ModelFamily::ChatGlm2, false) => ("ChatGLM2-6B", "CodeGeeX2-6B"),
+            _ => return None,
+        };
+        Some(format!(
+            "{} is the tokenizer of {other}, the model seems to be {family}: the two differ in the first token of a text; \
+             take the file that was published with the weights",
+            self.file.display()
+        ))
     }
 
     /// `Ok` when it makes the ids of `config`, which stands in the file `described_by`. One that cannot be read is no

@@ -364,6 +364,9 @@ impl Inspection {
             );
         };
         self.tokenizer = Some(choice.file.clone());
+        if let Some(doubt) = choice.doubt(config) {
+            self.add_message(Severity::Warning, doubt);
+        }
         if let Err(error) = choice.check(described_by, config) {
             self.add(error);
         }
