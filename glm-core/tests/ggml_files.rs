@@ -362,8 +362,18 @@ fn numbers_of_the_header_have_the_limits_of_every_configuration() {
     // Ids that are not there are those of the pieces.
     open(&bent(56, -1)).unwrap();
     open(&bent(60, -1)).unwrap();
-    assert!(message(&bent(32, 2)).contains("no place for"));
-    assert!(message(&bent(32, 4)).contains("is missing"));
+    for layers in [2, 4] {
+        let message = message(&bent(32, layers));
+        assert!(
+            message.contains("model.bin contradicts itself"),
+            "{message}"
+        );
+        assert!(message.contains("have 3 layers"), "{message}");
+        assert!(
+            message.contains(&format!("`num_layers` {layers}")),
+            "{message}"
+        );
+    }
 }
 
 #[test]

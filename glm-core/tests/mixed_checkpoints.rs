@@ -167,6 +167,36 @@ fn every_mix_has_an_error_of_its_own() {
             weights,
         ),
         (
+            Mix::OtherLayerCount {
+                weights: 3,
+                config: 4,
+            },
+            bent(float, |_, config| {
+                config.insert("num_layers".to_owned(), 4.into());
+            }),
+            weights,
+        ),
+        (
+            Mix::OtherLayerCount {
+                weights: 3,
+                config: 2,
+            },
+            bent("chatglm2-tiny-int4", |_, config| {
+                config.insert("num_layers".to_owned(), 2.into());
+            }),
+            weights,
+        ),
+        (
+            Mix::OtherWidth {
+                weights: 64,
+                config: 128,
+            },
+            bent(float, |_, config| {
+                config.insert("hidden_size".to_owned(), 128.into());
+            }),
+            weights,
+        ),
+        (
             Mix::MissingPrefix,
             bent(float, |_, config| {
                 config.insert("pre_seq_len".to_owned(), 8.into());

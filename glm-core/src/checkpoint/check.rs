@@ -1,17 +1,17 @@
 //! Whether a checkpoint's files hold exactly the tensors that its configuration describes, asked before any is read.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use crate::{
     checkpoint::{
-        files::{CheckpointFiles, TensorInfo, WeightDType},
+        files::{CheckpointFiles, TensorInfo, WeightDType, WeightFormat},
         names::{
             CHATGLM, CHATGLM2, ExpectedTensor, Names, Role, expected_tensors, is_head,
             is_recomputed,
         },
         recognition,
     },
-    config::{FIRST_GENERATION, ModelConfig, QuantizationBit, SECOND_GENERATION},
+    config::{FIRST_GENERATION, MAX_LAYERS, ModelConfig, QuantizationBit, SECOND_GENERATION},
     error::{Error, Mix, Result},
 };
 
@@ -93,9 +93,17 @@ fn refuse_mix(files: &CheckpointFiles, config: &ModelConfig) -> Result<()> {
         None => Ok(()),
         Some((mix, info)) => Err(Error::Mixed {
             mix,
-            path: files.path().join("config.json"),
+            path: described_by(files),
             other: info.file.clone(),
         }),
+    }
+}
+
+/// The file in which the configuration of `files` stands.
+pub(super) fn described_by(files: &CheckpointFiles) -> PathBuf {
+    match files.format() {
+        WeightFormat::Ggml => files.path().to_path_buf(),
+        WeightFormat::Safetensors | WeightFormat::PytorchBin => files.path().join("config.json"),
     }
 }
 
@@ -124,6 +132,7 @@ fn find_mix<'files>(
             Some(&rows) if rows != config.vocab_size() => generation_mix(rows, config),
             _ if quantized && !config.quantization_embeddings() => Some(Mix::QuantizedEmbedding),
             _ if !quantized && config.quantization_embeddings() => Some(Mix::FloatEmbedding),
+            _ if !quantized => width_mix(info, config),
             _ => None,
         };
         if let Some(mix) = mix {
@@ -136,6 +145,11 @@ fn find_mix<'files>(
     if config.pre_seq_len().is_some() {
         return Some((Mix::MissingPrefix, info));
     }
+    let layers = layers_from_first(files, names);
+    if layers != config.num_layers() && layer_count(files, names) == layers {
+        let (weights, config) = (layers, config.num_layers());
+        return Some((Mix::OtherLayerCount { weights, config }, info));
+    }
     let columns = info.shape.get(1).copied();
     let hidden_size = config.hidden_size();
     let mix = match (config.quantization_bit(), info.dtype == WeightDType::I8) {
@@ -146,6 +160,32 @@ fn find_mix<'files>(
         _ => return None,
     };
     Some((mix, info))
+}
+
+/// An embedding of other rows than those of a configuration with the same vocabulary.
+fn width_mix(embedding: &TensorInfo, config: &ModelConfig) -> Option<Mix> {
+    let weights = *embedding.shape.get(1)?;
+    let config = config.hidden_size();
+    (weights != config).then_some(Mix::OtherWidth { weights, config })
+}
+
+/// How many layers there are from the first one on, without a gap.
+fn layers_from_first(files: &CheckpointFiles, names: &Names) -> usize {
+    let is_there = |layer: &usize| {
+        let weight = format!("{}.weight", names.layer(*layer).query_key_value);
+        files.get(&weight).is_some()
+    };
+    (0..MAX_LAYERS).take_while(is_there).count()
+}
+
+/// How many layers the tensors are of, whole or not.
+fn layer_count(files: &CheckpointFiles, names: &Names) -> usize {
+    let layer_of = |info: &TensorInfo| -> Option<usize> {
+        let rest = info.name.strip_prefix(names.layers)?;
+        rest.split('.').next()?.parse().ok()
+    };
+    let layers: BTreeSet<usize> = files.tensors().filter_map(layer_of).collect();
+    layers.len()
 }
 
 /// An embedding of so many rows beside a configuration with another vocabulary.

@@ -30,6 +30,20 @@ pub enum Mix {
     ChatGlmTokenizer,
     /// A configuration with a P-Tuning v2 prefix beside weights without one.
     MissingPrefix,
+    /// Weights with more or fewer layers than the configuration says.
+    OtherLayerCount {
+        /// Layers in the weights.
+        weights: usize,
+        /// `num_layers` of the configuration.
+        config: usize,
+    },
+    /// Weights of another width than the configuration says.
+    OtherWidth {
+        /// Columns of the embedding.
+        weights: usize,
+        /// `hidden_size` of the configuration.
+        config: usize,
+    },
     /// Weights that are not quantised beside a configuration that says that they are.
     FloatWeights,
     /// Quantised weights beside a configuration that does not say so.
@@ -46,7 +60,20 @@ pub enum Mix {
 
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
+            Self::OtherLayerCount { weights, config } => {
+                return write!(
+                    f,
+                    "the weights have {weights} layers, the configuration says `num_layers` {config}; take both from one \
+                     model, and check that all files were downloaded"
+                );
+            }
+            Self::OtherWidth { weights, config } => {
+                return write!(
+                    f,
+                    "the weights are {weights} wide, the configuration says `hidden_size` {config}; take both from one model"
+                );
+            }
             Self::FirstVocabularySecondIds => {
                 "vocab_size is that of the first generation (150528), bos_token_id that of the second (130004); take the \
                  config.json that was published with the weights"
@@ -106,6 +133,7 @@ impl fmt::Display for Mix {
             Self::FloatEmbedding => {
                 "the configuration says `quantization_embeddings`, the embedding is not quantised"
             }
-        })
+        };
+        f.write_str(text)
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     checkpoint::{
-        check::tensor_problems,
+        check::{described_by, tensor_problems},
         companions::tokenizer_name,
         content::{Content, Verdict},
         files::{CheckpointFiles, is_ggml},
@@ -342,7 +342,7 @@ impl Inspection {
             (Some(ModelFamily::ChatGlm2 | ModelFamily::CodeGeeX2), Some(ModelFamily::ChatGlm)) => {
                 self.add(Error::Mixed {
                     mix: Mix::ChatGlmWeights,
-                    path: files.path().join("config.json"),
+                    path: described_by(files),
                     other: files.path().to_path_buf(),
                 })
             }
