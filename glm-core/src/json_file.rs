@@ -15,7 +15,7 @@ const UTF_16_STARTS: [&[u8]; 4] = [&[0xff, 0xfe], &[0xfe, 0xff], b"{\0", b"\0{"]
 /// Reads and parses the file at `path`, which has at most `most` bytes.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`]; those of [`parse`].
+/// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::Io`]; those of [`parse`].
 pub(crate) fn read<T: DeserializeOwned>(path: &Path, most: u64) -> Result<T> {
     parse(path, &read_bytes(path, most)?, most)
 }
@@ -23,7 +23,7 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path, most: u64) -> Result<T> {
 /// The bytes of the file at `path`, which has at most `most`.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`].
+/// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::Io`].
 pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
     regular_file::read(path, most).map_err(|error| Error::file(path, error))
 }

@@ -123,7 +123,7 @@ impl CheckpointFiles {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::PermissionDenied`] for the folder or a file; [`Error::NoCheckpoint`];
+    /// [`Error::NotFound`], [`Error::PermissionDenied`] and [`Error::Io`] for the folder or a file; [`Error::NoCheckpoint`];
     /// [`Error::LfsPointer`]; [`Error::MissingShard`]; [`Error::Truncated`] and [`Error::Malformed`] for a
     /// damaged file or index, or a tensor in two shards; [`Error::UnsafePickle`]; [`Error::MissingTensor`]
     /// when a shard lacks a tensor that the index places there; [`Error::TensorType`] for an element type

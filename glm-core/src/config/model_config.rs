@@ -43,7 +43,7 @@ impl ModelConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] and [`Error::PermissionDenied`] for the file, [`Error::Malformed`] when it is not a
+    /// [`Error::NotFound`], [`Error::PermissionDenied`] and [`Error::Io`] for the file, [`Error::Malformed`] when it is not a
     /// JSON object or larger than [`MAX_CONFIG_BYTES`](super::MAX_CONFIG_BYTES), [`Error::Config`] for a key out of
     /// range, [`Error::UnsupportedModel`] for another model, [`Error::Mixed`] for a vocabulary and ids of different
     /// generations.

@@ -30,7 +30,7 @@ pub(super) type Shards = BTreeMap<String, Vec<String>>;
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::PermissionDenied`], [`Error::LfsPointer`], [`Error::Malformed`] when it is no
+/// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::Io`], [`Error::LfsPointer`], [`Error::Malformed`] when it is no
 /// index, names no tensor or too many shards, or a shard outside the folder.
 pub(super) fn read(path: &Path) -> Result<Shards> {
     let (file, _) = weight_file::open(path)?;

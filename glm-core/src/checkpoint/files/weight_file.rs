@@ -17,7 +17,7 @@ const WEB_PAGES: [&[u8]; 2] = [b"<!DOCTYPE", b"<html"];
 ///
 /// # Errors
 ///
-/// [`Error::Io`], [`Error::PermissionDenied`], [`Error::NotAFile`], [`Error::LfsPointer`], [`Error::Truncated`] for an
+/// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::Io`], [`Error::NotAFile`], [`Error::LfsPointer`], [`Error::Truncated`] for an
 /// empty file, [`Error::Malformed`] for a web page (an error page of the download site).
 pub(super) fn open(path: &Path) -> Result<(File, u64)> {
     let mut file = regular_file::open(path).map_err(|e| Error::file(path, e))?;

@@ -69,7 +69,7 @@ impl PrepackedFile {
     /// Opens the file at `path`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::PermissionDenied`], [`Error::NotAFile`]; [`Error::Malformed`], [`Error::Truncated`],
+    /// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::Io`], [`Error::NotAFile`]; [`Error::Malformed`], [`Error::Truncated`],
     /// [`Error::OtherVersion`]; [`Error::MissingTensor`], [`Error::UnexpectedTensor`], [`Error::TensorShape`],
     /// [`Error::TensorType`] when the tensors are not those of the configuration; those of its `config`;
     /// [`Error::BigEndian`].
