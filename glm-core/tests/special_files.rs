@@ -109,6 +109,23 @@ fn every_file_of_a_folder_is_a_regular_one_or_refused() {
     }
 }
 
+/// The same where the folder or file of a model is to be.
+#[test]
+fn a_model_is_a_folder_or_a_regular_file_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    each_special_file(&path, |kind| {
+        if kind != FileKind::Folder {
+            assert_refused(load(&path), &path, kind);
+            assert_refused(load_tokenizer(&path), &path, kind);
+            let inspection = inspect(&path);
+            assert!(!inspection.is_loadable());
+            let message = &inspection.problems[0].message;
+            assert!(message.contains(&kind.to_string()), "{message}");
+        }
+    });
+}
+
 #[test]
 fn a_saved_prefix_is_a_regular_file_or_refused_and_never_replaces_anything_else() {
     let model: Model = load(golden("chatglm2-tiny")).unwrap();

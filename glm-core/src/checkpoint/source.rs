@@ -158,11 +158,7 @@ pub fn load_tokenizer(path: impl AsRef<Path>) -> Result<GlmTokenizer> {
         let bytes = files.embedded_tokenizer()?.unwrap_or_default();
         return GlmTokenizer::from_bytes(&path.display().to_string(), &bytes).map_err(Error::from);
     }
-    if !path.exists() {
-        return Err(Error::NotFound {
-            path: path.to_path_buf(),
-        });
-    }
+    recognition::check_folder(path)?;
     let described_by = path.join("config.json");
     match ModelConfig::from_file(&described_by) {
         Ok(config) => tokenizer_beside(path, &described_by, &config),

@@ -1,6 +1,8 @@
 //! What a file is, by its first bytes and its extension.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{io::Read, path::Path};
+
+use glm_tokenizer::regular_file;
 
 use crate::checkpoint::{content::Content, files::is_ggml, prepacked};
 
@@ -63,11 +65,8 @@ fn has_extension(path: &Path, known: &[&str]) -> bool {
 
 /// The first bytes of a regular file.
 fn head(path: &Path) -> Option<Vec<u8>> {
-    if !path.is_file() {
-        return None; // A pipe would be waited for.
-    }
     let mut head = Vec::new();
-    let file = File::open(path).ok()?;
+    let file = regular_file::open(path).ok()?;
     file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
     Some(head)
 }

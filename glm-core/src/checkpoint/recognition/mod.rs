@@ -8,7 +8,7 @@ mod tensor_kind;
 
 use std::{fs, path::Path};
 
-use glm_tokenizer::{GlmTokenizer, TokenizerFile};
+use glm_tokenizer::{GlmTokenizer, TokenizerFile, regular_file::FileKind};
 
 use crate::{
     checkpoint::{
@@ -74,8 +74,7 @@ impl Recognised {
 /// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::Io`], [`Error::Malformed`] for the folder and its
 /// configuration; [`Error::NoCheckpoint`] when nothing is known of it.
 pub(super) fn recognise_folder(dir: &Path) -> Result<Option<Recognised>> {
-    // Tells a missing folder, or one that may not be read, from one without weights.
-    fs::read_dir(dir).map_err(|error| Error::io(dir, error))?;
+    check_folder(dir)?;
     let has_weights = !CheckpointFiles::formats_in(dir).is_empty();
     let has_config = dir.join("config.json").exists();
     if has_config {
@@ -130,6 +129,21 @@ pub(super) fn recognise_folder(dir: &Path) -> Result<Option<Recognised>> {
         Content::Nothing => return CheckpointFiles::open(dir).map(|_| None),
         content => Recognised::other(dir, content),
     }))
+}
+
+/// Tells a folder that is missing, that may not be read or that is none from one without weights.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::PermissionDenied`], [`Error::NotAFile`], [`Error::Io`].
+pub(super) fn check_folder(dir: &Path) -> Result<()> {
+    let failed = |error| Error::io(dir, error);
+    match FileKind::at(dir).map_err(failed)? {
+        None | Some(FileKind::Folder) => fs::read_dir(dir).map(drop).map_err(failed),
+        Some(found) => Err(Error::NotAFile {
+            path: dir.to_path_buf(),
+            found,
+        }),
+    }
 }
 
 /// Whether the folder `dir` has the configuration of a PEFT adapter.
