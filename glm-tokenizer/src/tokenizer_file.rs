@@ -12,6 +12,7 @@ const CHATGLM2_PIECES: [&str; 1] = ["</s>"];
 
 /// What tells whether a SentencePiece file belongs to a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TokenizerFile {
     /// The family whose rules it is for.
     pub family: Family,

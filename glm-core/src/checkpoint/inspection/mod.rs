@@ -40,6 +40,7 @@ const MAX_LISTED: usize = 100;
 /// What [`inspect`] found. [`Display`](std::fmt::Display) is a page for people; [`Serialize`] has the same for programs,
 /// sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Inspection {
     /// The folder or file.
     pub path: PathBuf,

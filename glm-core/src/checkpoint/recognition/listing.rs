@@ -17,6 +17,7 @@ const MAX_MEMBERS: usize = 100;
 
 /// One of the models in a folder of several.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Member {
     /// Its name in the folder.
     pub name: String,
