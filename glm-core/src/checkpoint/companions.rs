@@ -15,6 +15,7 @@ use crate::{
     checkpoint::{
         atomic_file::{check_replaceable, write_whole},
         source::{Source, folder_of},
+        tokenizer_choice::TokenizerChoice,
     },
     config::{MAX_CONFIG_BYTES, ModelConfig},
     error::{Error, Occupied, Result},
@@ -56,8 +57,13 @@ impl Companions {
             },
             Source::Prepacked(file) => folder_of(file.path()),
         };
-        for name in [companions.tokenizer].into_iter().chain(FILES) {
-            if let Some(content) = read(&folder.join(name), MAX_BYTES)? {
+        // One of another model is left where it is.
+        let tokenizer = TokenizerChoice::beside(folder, source.config())
+            .filter(|choice| choice.check_family(folder, source.config()).is_ok())
+            .map(|choice| (companions.tokenizer, choice.file));
+        let others = FILES.map(|name| (name, folder.join(name)));
+        for (name, path) in tokenizer.into_iter().chain(others) {
+            if let Some(content) = read(&path, MAX_BYTES)? {
                 companions.files.push((name, content));
             }
         }

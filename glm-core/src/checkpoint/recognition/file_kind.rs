@@ -31,6 +31,7 @@ const DATA_EXTENSIONS: [&str; 10] = [
 ];
 /// Extensions under which `torch.save` and safetensors files go.
 const TENSOR_EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "ckpt"];
+
 /// What a file is by its first bytes and its extension; `None` for what is not known, or cannot be read.
 pub(super) fn of_file(path: &Path) -> Option<Content> {
     let head = head(path)?;
