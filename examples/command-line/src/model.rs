@@ -11,6 +11,8 @@ use glm_core::{
     inspect, load_tokenizer,
 };
 
+use crate::exit::note;
+
 /// What a checkpoint folder has to hold.
 const LOOKED_FOR: &str = "config.json, ice_text.model or tokenizer.model, and the weights as model.safetensors, \
      model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json";
@@ -70,7 +72,9 @@ impl Named<'_> {
     /// # Errors
     /// As [`Hub::locate`].
     pub fn locate(&self, progress: impl FnMut(LoadProgress)) -> glm_core::Result<PathBuf> {
-        let mut hub = Hub::from_env().progress(progress);
+        let mut hub = Hub::from_env()
+            .progress(progress)
+            .notices(|notice| note(&format!("note: {notice}")));
         if self.offline {
             hub = hub.offline(true);
         }
