@@ -1,0 +1,6 @@
+//! A ggml file, with the tokenizer in it.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    glm_core_fuzz::open_and_read("model-ggml.bin", bytes);
+});

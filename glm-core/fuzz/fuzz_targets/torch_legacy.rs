@@ -1,0 +1,6 @@
+//! A `.bin` file in PyTorch's format before zip: pickles one behind the other, then the storages.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    glm_core_fuzz::open_and_read("pytorch_model.bin", bytes);
+});
