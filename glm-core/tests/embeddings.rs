@@ -135,7 +135,7 @@ fn with_tokenizers() -> [(GlmTokenizer, Model); 2] {
 #[test]
 fn texts_become_vectors_of_length_one() {
     for (tokenizer, model) in with_tokenizers() {
-        let long = "a b c ".repeat(60);
+        let long = "a b c ".repeat(20);
         let texts = ["你好", "", "a", &long, "今天天气很好", "a", "[gMASK]"];
         let vectors = model.embed(&tokenizer, &texts).unwrap();
         assert_eq!(vectors.len(), texts.len());
@@ -206,7 +206,13 @@ fn a_long_text_is_read_in_chunks() {
         );
     }
     let found = values(embed(&model, &[&prompt], Pooling::Last, false));
-    assert_eq!(found, states[states.len() - width..]);
+    for (found, expected) in found.iter().zip(&states[states.len() - width..]) {
+        let error = (found - expected).abs();
+        assert!(
+            error <= 1e-4 + 1e-4 * expected.abs(),
+            "{found}, expected {expected}"
+        );
+    }
 }
 
 #[test]

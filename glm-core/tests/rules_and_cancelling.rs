@@ -310,7 +310,8 @@ fn what_was_read_before_a_prompt_was_given_up_is_known() {
         let (cancel, _) = at_look(n);
         let generator = Generator::new(&model, &prompt, &options).unwrap();
         let mut generator = generator.with_cancel(cancel);
-        if generator.next().is_some() {
+        generator.next();
+        if generator.finish_reason() != Some(FinishReason::Cancelled) {
             break;
         }
         let prefix = generator.into_prefix();
