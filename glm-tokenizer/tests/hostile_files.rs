@@ -273,7 +273,7 @@ fn more_pieces_than_any_model_has() {
     );
     let found = error(&one.repeat(1 << 20));
     assert!(matches!(found, Error::DuplicatePiece { .. }), "{found:?}");
-    let found = error(&vec![0x0a, 0x00].repeat(1 << 20));
+    let found = error(&[0x0a, 0x00].repeat(1 << 20));
     assert!(matches!(found, Error::BadPiece { id: 0, .. }), "{found:?}");
     let found = error(&vec![0; (16 << 20) + 1]);
     assert!(matches!(found, Error::LimitExceeded { .. }), "{found:?}");
@@ -397,7 +397,8 @@ fn broken_normalisation_tables() {
 /// One character must not become millions, and a long text must not be looked at from each of its bytes to its end.
 #[test]
 fn what_normalisation_costs_has_a_limit() {
-    let with = |table: &[u8]| model_file::chatglm(&[("a", -1.0), ("x", -2.0)], table);
+    let pieces = [("▁", -1.0), ("a", -1.0), ("x", -2.0)];
+    let with = |table: &[u8]| model_file::chatglm(&pieces, table);
     let long = "x".repeat(5_000_000);
     let found = error(&with(&model_file::charsmap(&[(b'A', &long)])));
     assert!(
