@@ -67,7 +67,10 @@ impl Network {
         cache: &mut KvCache,
         mut observe: impl FnMut(Stage, &Tensor<3>),
     ) -> Tensor<3> {
-        let observe = |stage, x: &_| ControlFlow::<Infallible>::Continue(observe(stage, x));
+        let observe = |stage, x: &_| {
+            observe(stage, x);
+            ControlFlow::<Infallible>::Continue(())
+        };
         let ControlFlow::Continue(hidden_states) =
             self.try_hidden_states(input_ids, position_ids, attention_mask, cache, observe);
         hidden_states

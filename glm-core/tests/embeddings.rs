@@ -146,7 +146,10 @@ fn texts_become_vectors_of_length_one() {
                 *vector,
                 values(embed(&model, &[&prompt], Pooling::Mean, true))
             );
-            assert_eq!(model.embed(&tokenizer, &[text]).unwrap(), [vector.clone()]);
+            assert_eq!(
+                model.embed(&tokenizer, &[text]).unwrap(),
+                std::slice::from_ref(vector)
+            );
             let length: f64 = vector.iter().map(|x| f64::from(*x).powi(2)).sum();
             assert!((length - 1.0).abs() < 1e-5, "{length}");
         }

@@ -385,7 +385,7 @@ fn what_a_hub_writes_does_not_flood_or_steer_a_terminal() {
     let long = "x".repeat(100_000);
     for listing in [
         format!(r#"{{"sha":"{long}","siblings":[]}}"#),
-        format!(r#"{{"sha":"\u001b[2J","siblings":[]}}"#),
+        r#"{"sha":"\u001b[2J","siblings":[]}"#.to_owned(),
         format!(r#"{{"sha":"{COMMIT}","siblings":"{long}"}}"#),
         format!(r#"{{"sha":"{COMMIT}","siblings":[{{"rfilename":["{long}"]}}]}}"#),
         "[".repeat(100_000),

@@ -209,7 +209,7 @@ mod tests {
         units[0] = 256 << 10;
         for level in 1..=count {
             for &label in labels {
-                let index = 256 * level ^ usize::from(label);
+                let index = (256 * level) ^ usize::from(label);
                 let target = if level == count {
                     end
                 } else {

@@ -202,7 +202,7 @@ fn much_that_arrives_at_once_is_read_to_its_end() {
         &"\n".repeat(4200),
         "hello\nstop\n",
     ];
-    send(&chat, &keys.concat());
+    send(&chat, keys.concat());
     for _ in 0..3 {
         chat.exp_string("ChatGLM-Mini: ").unwrap();
     }

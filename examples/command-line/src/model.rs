@@ -45,14 +45,6 @@ pub enum Error {
         /// A sentence that names the file.
         reason: String,
     },
-    /// The tokenizer beside the model is of another one.
-    #[error("{}: {source}", path.display())]
-    OtherTokenizer {
-        /// The model.
-        path: PathBuf,
-        /// The token that tells.
-        source: glm_core::Error,
-    },
 }
 
 /// A model as it is named on the command line.
@@ -110,18 +102,14 @@ pub fn tokenizer_of(path: &Path) -> Result<GlmTokenizer, Error> {
 /// The model at `path`, which this tokenizer must belong to.
 ///
 /// # Errors
-/// [`Error::Model`], [`Error::OtherTokenizer`].
+/// As [`LoadOptions::load`] and [`Model::check_tokenizer`].
 pub fn load(
     path: &Path,
     tokenizer: &GlmTokenizer,
     options: LoadOptions<'_>,
 ) -> Result<Model, Error> {
     let model = options.load(path)?;
-    let belongs = model.check_tokenizer(tokenizer);
-    belongs.map_err(|source| Error::OtherTokenizer {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    model.check_tokenizer(tokenizer)?;
     Ok(model)
 }
 

@@ -100,6 +100,7 @@ mod tests {
     struct Bomb;
 
     impl Drop for Bomb {
+        #[allow(clippy::panic)]
         fn drop(&mut self) {
             panic!("a payload was dropped");
         }
