@@ -99,7 +99,11 @@ fn help_shows_every_group_and_flag_in_order() {
 fn a_wrong_folder_is_told_with_what_was_looked_for() {
     let empty = tempfile::tempdir().unwrap();
     let file = mini_folder().join("config.json");
+    let adapter = tempfile::tempdir().unwrap();
+    let settings = adapter.path().join("adapter_config.json");
+    std::fs::write(settings, r#"{"peft_type": "LORA"}"#).unwrap();
     for (path, reasons) in [
+        (adapter.path(), vec!["a LoRA adapter"]),
         (
             Path::new("no/such/folder"),
             vec!["there is no file or folder no/such/folder"],
@@ -113,7 +117,7 @@ fn a_wrong_folder_is_told_with_what_was_looked_for() {
                 "pytorch_model.bin",
             ],
         ),
-        (&file, vec!["config.json", "it is no prepacked model"]),
+        (&file, vec!["config.json", "is not a model"]),
     ] {
         let output = chat(&["--lang", "en", "--model", path.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use glm_core::{
     GlmTokenizer, LoadOptions, LoadProgress, Model,
-    checkpoint::{Inspection, Severity},
+    checkpoint::{Content, Inspection, Severity},
     config::ModelConfig,
     hub::Hub,
     inspect, load_tokenizer,
@@ -87,6 +87,11 @@ pub fn tokenizer_of(path: &Path) -> Result<GlmTokenizer, Error> {
     }
     if path.is_dir() {
         if matches!(path.join("config.json").try_exists(), Ok(false)) {
+            let inspection = inspect(path);
+            // An adapter, or several models: that is worth more than what is missing.
+            if inspection.content != Content::Nothing {
+                refuse_unloadable(&inspection)?;
+            }
             return Err(Error::NoConfig {
                 path: path.to_path_buf(),
             });

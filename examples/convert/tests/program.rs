@@ -133,13 +133,13 @@ fn what_cannot_be_done_is_said_before_the_work() {
             tiny.join("model.safetensors"),
             "int4",
             &[],
-            "no prepacked model",
+            "is not a model",
         ),
         (
             tiny.join("pytorch_model-00001-of-00003.bin"),
             "int4",
             &[],
-            "no prepacked model",
+            "is not a model",
         ),
     ] {
         let refused = convert(&source, to, &output, arguments);
