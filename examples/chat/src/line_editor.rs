@@ -1,6 +1,9 @@
 //! What a person types: a line or several, edited and recalled.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rustyline::{
     Behavior, Cmd, ConditionalEventHandler, Config, DefaultEditor, Event, EventContext,
@@ -13,7 +16,34 @@ use crate::error::Result;
 const BLOCK: &str = "\"\"\"";
 
 /// The line editor of the terminal. What is typed before it is asked is kept for when it is.
-pub(crate) struct LineEditor(DefaultEditor);
+pub(crate) struct LineEditor {
+    editor: DefaultEditor,
+    continued: Continued,
+}
+
+/// Where the backslashes stand that continue the text which is being typed, in bytes.
+#[derive(Clone, Default)]
+struct Continued(Arc<Mutex<Vec<usize>>>);
+
+impl Continued {
+    fn note(&self, position: usize) {
+        let mut positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        positions.push(position);
+    }
+
+    /// The text without these backslashes; one that editing has moved stays. Nothing is noted any more.
+    fn remove_from(&self, mut text: String) -> String {
+        let mut positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        positions.sort_unstable();
+        positions.dedup();
+        for position in positions.drain(..).rev() {
+            if text.get(position..position + 2) == Some("\\\n") {
+                text.remove(position);
+            }
+        }
+        text
+    }
+}
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +68,7 @@ impl LineEditor {
             .auto_add_history(true)
             .build();
         let mut editor = DefaultEditor::with_config(config)?;
+        let continued = Continued::default();
         editor.bind_sequence(
             KeyEvent::ctrl('C'),
             EventHandler::Conditional(Box::new(DiscardLine)),
@@ -46,14 +77,16 @@ impl LineEditor {
         for end in ['\r', '\n'] {
             editor.bind_sequence(
                 KeyEvent::from(end),
-                EventHandler::Conditional(Box::new(ContinueText)),
+                EventHandler::Conditional(Box::new(ContinueText(continued.clone()))),
             );
         }
-        Ok(Self(editor))
+        Ok(Self { editor, continued })
     }
 
     pub(crate) fn read(&mut self, prompt: &str) -> Result<Typed> {
-        match self.0.readline(prompt) {
+        self.continued.remove_from(String::new());
+        let typed = self.editor.readline(prompt);
+        match typed.map(|text| self.continued.remove_from(text)) {
             Ok(text) => Ok(Typed::Text(text)),
             Err(ReadlineError::Interrupted) => Ok(Typed::Interrupt),
             Err(ReadlineError::Eof) => Ok(Typed::End),
@@ -68,7 +101,7 @@ impl LineEditor {
     }
 
     pub(crate) fn clear_screen(&mut self) -> Result<()> {
-        Ok(self.0.clear_screen()?)
+        Ok(self.editor.clear_screen()?)
     }
 }
 
@@ -94,7 +127,7 @@ fn continues(text: &str) -> bool {
 }
 
 /// Enter begins another line where the question is not complete.
-struct ContinueText;
+struct ContinueText(Continued);
 
 impl ConditionalEventHandler for ContinueText {
     fn handle(
@@ -110,8 +143,10 @@ impl ConditionalEventHandler for ContinueText {
         }
         let at_end = context.pos() == text.len();
         // The backslash stands for the newline and is no part of the question; a block has no such signs.
-        (at_end && block(text).is_none() && continues(text))
-            .then(|| Cmd::Replace(Movement::BackwardChar(1), Some("\n".to_owned())))
+        (at_end && block(text).is_none() && continues(text)).then(|| {
+            self.0.note(text.len() - 1);
+            Cmd::Newline
+        })
     }
 }
 

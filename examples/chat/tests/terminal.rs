@@ -20,7 +20,7 @@ fn start(arguments: &[&str]) -> PtySession {
     spawn_command(command, Some(TIMEOUT_MS)).unwrap()
 }
 
-/// The demonstration model as a folder, but with an end of reply that never comes and room for a very long one.
+/// The demonstration model as a folder, with room for a very long reply, which it gives when the end is forbidden.
 fn endless_model() -> TempDir {
     let mini = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mini-model/chatglm-mini");
     let dir = tempfile::tempdir().unwrap();
@@ -28,21 +28,9 @@ fn endless_model() -> TempDir {
         fs::copy(mini.join(file), dir.path().join(file)).unwrap();
     }
     let config = fs::read_to_string(mini.join("config.json")).unwrap();
-    let number = |key: &str| -> usize {
-        let (_, after) = config.split_once(&format!("\"{key}\": ")).unwrap();
-        after.split([',', '\n']).next().unwrap().parse().unwrap()
-    };
-    // The vocabulary is rounded up: its last row is no token, and training never made it one.
-    let replaced = |text: String, key: &str, value: usize| {
-        text.replace(
-            &format!("\"{key}\": {}", number(key)),
-            &format!("\"{key}\": {value}"),
-        )
-    };
-    let endless = replaced(config.clone(), "eos_token_id", number("vocab_size") - 1);
-    let endless = replaced(endless, "max_sequence_length", 100_000);
-    assert_ne!(endless, config);
-    fs::write(dir.path().join("config.json"), endless).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["max_sequence_length"] = 100_000.into();
+    fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
     dir
 }
 
@@ -85,6 +73,8 @@ fn ctrl_c_stops_an_answer_and_the_conversation_goes_on() {
     let mut chat = start(&[
         "--max-length",
         "100000",
+        "--min-new-tokens",
+        "90000",
         "--model",
         model.path().to_str().unwrap(),
     ]);
@@ -213,7 +203,14 @@ fn much_that_arrives_at_once_is_read_to_its_end() {
 fn what_is_typed_during_an_answer_waits_for_the_prompt() {
     let model = endless_model();
     let model = model.path().to_str().unwrap();
-    let mut chat = start(&["--max-new-tokens", "300", "--model", model]);
+    let mut chat = start(&[
+        "--min-new-tokens",
+        "300",
+        "--max-new-tokens",
+        "300",
+        "--model",
+        model,
+    ]);
     chat.exp_string("You: ").unwrap();
     chat.send_line("hello").unwrap();
     chat.exp_regex(r"ChatGLM-6B: \S").unwrap();
@@ -249,7 +246,8 @@ fn several_lines_can_be_one_question() {
         chat.exp_string(&expected(question)).unwrap();
         // It was one.
         chat.exp_string("are forgotten").unwrap();
-        chat.exp_string("nothing was asked yet").unwrap();
+        let after = chat.exp_string("nothing was asked yet");
+        assert!(after.is_ok(), "{keys:?}: {after:?}");
         assert_ended_well(&mut chat);
     }
 }
@@ -268,8 +266,11 @@ fn nothing_but_the_ends_ends() {
         chat.exp_string("not UTF-8").unwrap();
     }
     chat.exp_string("You: ").unwrap();
-    // All keys but Enter, Escape, those that end (Ctrl-C, Ctrl-D) or suspend (Ctrl-Z), and the one that takes the next.
-    let others = ['\n', '\r', '\u{1b}', '\u{3}', '\u{4}', '\u{1a}', '\u{16}'];
+    // All keys but Enter, Escape, those that end (Ctrl-C, Ctrl-D, Ctrl-\) or suspend (Ctrl-Z), and the one that takes the
+    // next.
+    let others = [
+        '\n', '\r', '\u{1b}', '\u{3}', '\u{4}', '\u{1c}', '\u{1a}', '\u{16}',
+    ];
     let keys: String = ('\0'..' ').filter(|key| !others.contains(key)).collect();
     send(&chat, keys + "\u{1b}OZ\u{1b}[99~");
     // The end of a search, and of what is on the line.
@@ -289,20 +290,20 @@ fn the_terminal_is_left_as_it_was() {
         shell
             .args([
                 "-c",
-                "\"$0\" --lang en; stty -a",
+                "stty -g; \"$0\" --lang en; stty -g",
                 env!("CARGO_BIN_EXE_chat"),
             ])
             .env("TERM", "xterm");
         let mut shell = spawn_command(shell, Some(TIMEOUT_MS)).unwrap();
+        let before = shell.read_line().unwrap();
         for end in ends {
             shell.exp_string("You: ").unwrap();
             send(&shell, end);
         }
-        let before = shell.exp_string("icanon").unwrap();
-        assert!(!before.ends_with('-'), "{before}");
         let rest = shell.exp_eof().unwrap();
-        assert!(
-            rest.contains(" echo ") && !rest.contains("-echo "),
+        assert_eq!(
+            rest.trim_end().lines().last(),
+            Some(before.trim_end()),
             "{rest}"
         );
     }

@@ -161,7 +161,10 @@ fn nothing_is_overwritten_unasked_and_the_source_never() {
     let before = fs::read(&source).unwrap();
     for arguments in [&[][..], &["--force"]] {
         let message = refusal(&convert(&source, "prepacked", &source, arguments));
-        assert!(message.contains("model.bin exists already"), "{message}");
+        assert!(
+            message.contains("model.bin is what the output is made from"),
+            "{message}"
+        );
     }
     assert_eq!(fs::read(&source).unwrap(), before);
     let output = folder.path().join("out.glm");
