@@ -375,7 +375,8 @@ fn a_killed_process_leaves_nothing_that_is_used() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(cache.files(".glm").len(), 0);
-    assert_eq!(cache.files(".partial").len(), 1);
+    // None at all where the system has files without a name.
+    assert!(cache.files(".partial").len() <= 1);
     assert!(cache.load("int4"));
     assert_eq!(cache.files(".glm").len(), 1);
     assert_eq!(cache.files(".partial").len(), 0);
