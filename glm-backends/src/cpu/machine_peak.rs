@@ -34,7 +34,7 @@ const TASKS_PER_THREAD: usize = 100;
 /// a machine that is all its own.
 const PEAK_TIME: Duration = Duration::from_millis(100);
 
-/// Bytes per second at which all threads of [`pool`] read `buffer` once, doing next to nothing else: in as many
+/// Bytes per second at which all [`threads`](super::threads) read `buffer` once, doing next to nothing else: in as many
 /// places as is fastest, asking for what comes next ahead of time, as the matrix products do.
 ///
 /// The result is about the memory when the buffer is several times larger than the caches. With `LargePages` it is a
@@ -46,7 +46,7 @@ pub fn read_bandwidth(buffer: &[u8]) -> f64 {
     buffer.len() as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Integer operations per second (a multiplication and an addition are two) that all threads of [`pool`] reach with the
+/// Integer operations per second (a multiplication and an addition are two) that all [`threads`](super::threads) reach with the
 /// dot-product instruction of [`CpuLevel::active`], operands in registers: `vpdpbusd`, `sdot`, or `vpmaddubsw`, which
 /// leaves the sums to other instructions. The plain level counts what the compiler makes of a loop. The AMX level measures
 /// `vpdpbusd` too, so that shares mean the same on all x86-64 CPUs with AVX-512: there a product may exceed this peak.

@@ -199,7 +199,7 @@ impl<'a> LoadOptions<'a> {
 
     /// Writes the checkpoint at `source`, a folder or a file, as a prepacked file, in the precision that these options
     /// say. No more than two of its tensors are in memory at a time, and `file` appears under its name when it is whole.
-    /// [`Converter`] does the same with more care: it brings the tokenizer along, and verifies.
+    /// [`Converter`](crate::checkpoint::Converter) does the same with more care: it brings the tokenizer along, and verifies.
     ///
     /// # Errors
     /// As [`LoadOptions::load`]; [`Error::Io`](crate::Error::Io),

@@ -15,8 +15,8 @@ use crate::{
 /// Each file appears under its name when it is whole, so that a crash leaves the old file or the new one.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`] and [`Error::StorageFull`] when a file cannot be written,
-/// [`Error::OfficialLayout`] for a quantised model: save it with [`save_prepacked`](crate::checkpoint::save_prepacked), and convert
+/// [`Error::Io`](crate::Error::Io), [`Error::PermissionDenied`](crate::Error::PermissionDenied) and [`Error::StorageFull`](crate::Error::StorageFull) when a file cannot be written,
+/// [`Error::OfficialLayout`](crate::Error::OfficialLayout) for a quantised model: save it with [`save_prepacked`](crate::checkpoint::save_prepacked), and convert
 /// that with a [`Converter`](crate::checkpoint::Converter).
 pub fn save_f16(model: &Model, dir: impl AsRef<Path>) -> Result<()> {
     let dir = dir.as_ref();

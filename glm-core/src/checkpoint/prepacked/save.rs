@@ -22,9 +22,9 @@ use crate::{
 /// [`LoadOptions::prepack`](crate::LoadOptions::prepack).
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::PermissionDenied`], [`Error::StorageFull`] and [`Error::FileTooLarge`] for the file,
-/// [`Error::NotAFile`] when a device or something else that is no file is in its place; [`Error::UnsupportedModel`] when
-/// the layers are of different precisions; [`Error::BigEndian`].
+/// [`Error::Io`](crate::Error::Io), [`Error::PermissionDenied`](crate::Error::PermissionDenied), [`Error::StorageFull`](crate::Error::StorageFull) and [`Error::FileTooLarge`](crate::Error::FileTooLarge) for the file,
+/// [`Error::NotAFile`](crate::Error::NotAFile) when a device or something else that is no file is in its place; [`Error::UnsupportedModel`](crate::Error::UnsupportedModel) when
+/// the layers are of different precisions; [`Error::BigEndian`](crate::Error::BigEndian).
 pub fn save_prepacked(model: &Model, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let config = model.config();
