@@ -31,17 +31,13 @@ impl Continued {
         positions.push(position);
     }
 
-    /// The text without these backslashes; one that editing has moved stays. Nothing is noted any more.
-    fn remove_from(&self, mut text: String) -> String {
-        let mut positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What was noted, in order, each once. Nothing is noted any more.
+    fn take(&self) -> Vec<usize> {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut positions = std::mem::take(&mut *noted);
         positions.sort_unstable();
         positions.dedup();
-        for position in positions.drain(..).rev() {
-            if text.get(position..position + 2) == Some("\\\n") {
-                text.remove(position);
-            }
-        }
-        text
+        positions
     }
 }
 
@@ -63,10 +59,7 @@ pub(crate) enum Typed {
 impl LineEditor {
     pub(crate) fn new() -> Result<Self> {
         // The terminal is asked even when the answers go to a file.
-        let config = Config::builder()
-            .behavior(Behavior::PreferTerm)
-            .auto_add_history(true)
-            .build();
+        let config = Config::builder().behavior(Behavior::PreferTerm).build();
         let mut editor = DefaultEditor::with_config(config)?;
         let continued = Continued::default();
         editor.bind_sequence(
@@ -84,10 +77,14 @@ impl LineEditor {
     }
 
     pub(crate) fn read(&mut self, prompt: &str) -> Result<Typed> {
-        self.continued.remove_from(String::new());
         let typed = self.editor.readline(prompt);
-        match typed.map(|text| self.continued.remove_from(text)) {
-            Ok(text) => Ok(Typed::Text(text)),
+        let continued = self.continued.take();
+        match typed {
+            Ok(text) => {
+                let text = joined(text, &continued);
+                self.editor.add_history_entry(&text)?;
+                Ok(Typed::Text(text))
+            }
             Err(ReadlineError::Interrupted) => Ok(Typed::Interrupt),
             Err(ReadlineError::Eof) => Ok(Typed::End),
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
@@ -103,6 +100,16 @@ impl LineEditor {
     pub(crate) fn clear_screen(&mut self) -> Result<()> {
         Ok(self.editor.clear_screen()?)
     }
+}
+
+/// The text without the backslashes at these positions; one that editing has moved stays.
+fn joined(mut text: String, continued: &[usize]) -> String {
+    for &position in continued.iter().rev() {
+        if text.get(position..position + 2) == Some("\\\n") {
+            text.remove(position);
+        }
+    }
+    text
 }
 
 /// Without the signs that open and close a text of several lines; `None` for a text that has none.
