@@ -2,15 +2,20 @@
 //! target that is usable as it is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bent_checkpoint;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use bent_checkpoint::{bent, golden};
+
 use glm_core::{
     Error, GlmTokenizer, LoadOptions, Model, Precision,
     checkpoint::{
         Bits, CheckpointFiles, Converter, GroupSize, LoadStage, Target, WeightDType, WeightFormat,
+        save_f16,
     },
     config::ModelConfig,
     load_tokenizer,
@@ -46,12 +51,6 @@ const BLOCKS: [(&str, &str); 5] = [
     ("ggml/chatglm2-tiny.q4_0.bin", "int4-g32"),
     ("ggml/chatglm2-tiny.q8_0.bin", "int8-g32"),
 ];
-
-fn golden(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(case)
-}
 
 fn precision(name: &str) -> Precision {
     name.parse().unwrap()
@@ -136,6 +135,46 @@ fn floats_stay_the_same_model() {
         let again = output.convert(&file, Target::Safetensors, "again");
         assert_eq!(loaded(&again), original, "{source}");
         same_tensors(&folder, &again);
+    }
+}
+
+/// Only the configuration of ChatGLM-6B can say that embedding and head are one.
+#[test]
+fn a_head_equal_to_the_embedding_is_written_where_the_folder_needs_it() {
+    for (case, embedding, head) in [
+        (
+            "chatglm-6b-tiny",
+            "transformer.word_embeddings.weight",
+            "lm_head.weight",
+        ),
+        (
+            "chatglm2-tiny",
+            "transformer.embedding.word_embeddings.weight",
+            "transformer.output_layer.weight",
+        ),
+    ] {
+        let source = bent(case, |tensors, config| {
+            config.insert("tie_word_embeddings".to_owned(), false.into());
+            let copy = tensors[embedding].clone();
+            tensors.insert(head.to_owned(), copy);
+        });
+        let output = Output::new();
+        let original = loaded(source.path());
+        let file = output.convert(source.path(), STORED, "model.glm");
+        for (from, name) in [(source.path(), "of-folder"), (&file, "of-file")] {
+            let folder = output.convert(from, Target::Safetensors, name);
+            assert_eq!(loaded(&folder), original, "{case}, {name}");
+            let files = CheckpointFiles::open(&folder).unwrap();
+            assert_eq!(files.read(head).unwrap(), files.read(embedding).unwrap());
+        }
+        let codes = output.convert(source.path(), INT4, "codes");
+        let of_file = output.convert(&file, INT4, "codes-of-file");
+        assert_eq!(loaded(codes), loaded(of_file), "{case}");
+
+        let saved = output.path("saved");
+        fs::create_dir(&saved).unwrap();
+        save_f16(&glm_core::load(&file).unwrap(), &saved).unwrap();
+        assert_eq!(loaded(&saved), original, "{case}, saved");
     }
 }
 

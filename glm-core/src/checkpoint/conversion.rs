@@ -32,6 +32,8 @@ pub(super) struct Conversion<'files> {
     tensors: Vec<Step>,
     /// Of each tensor among them.
     positions: HashMap<String, usize>,
+    /// Whether a head that equals the embedding is given all the same.
+    keeps_equal_head: bool,
 }
 
 /// Where tensors come from.
@@ -42,7 +44,7 @@ enum Files<'files> {
 }
 
 /// One tensor of the model, and what is stored of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Step {
     tensor: ExpectedTensor,
     stored: TensorInfo,
@@ -135,6 +137,28 @@ impl<'files> Conversion<'files> {
             forms,
             tensors,
             positions,
+            keeps_equal_head: false,
+        }
+    }
+
+    /// Gives the head as a tensor of its own, be it the embedding again or left out in the files: for a layout of this
+    /// `config`, which may not be able to say that the two are one.
+    pub(super) fn with_head_of(mut self, config: &ModelConfig) -> Self {
+        if config.tie_word_embeddings() {
+            return self;
+        }
+        let head = model_tensors(config)
+            .into_iter()
+            .find(|tensor| is_head(&tensor.name));
+        if let (false, Some(tensor), Some(embedding)) =
+            (self.has_head(), head, self.tensors.first())
+        {
+            let stored = embedding.clone();
+            self.tensors.push(Step { tensor, ..stored });
+        }
+        Self {
+            keeps_equal_head: true,
+            ..Self::of_steps(self.files, self.stored, self.forms, self.tensors)
         }
     }
 
@@ -210,7 +234,7 @@ impl<'files> Conversion<'files> {
     }
 
     /// Reads everything. `sink` is given each tensor in turn with the bytes that were read for it; for a head that
-    /// equals the embedding it is given no tensor.
+    /// equals the embedding it is given no tensor, except after [`Self::with_head_of`].
     ///
     /// # Errors
     /// The first of reading, converting, and `sink`.
@@ -244,7 +268,7 @@ impl<'files> Conversion<'files> {
                 let mut is_copy = false;
                 if is_embedding(&step.tensor.name) || is_head(&step.tensor.name) {
                     let digest = Some((step.stored.dtype, read.digest()));
-                    is_copy = digest == embedding;
+                    is_copy = digest == embedding && !self.keeps_equal_head;
                     embedding = digest;
                 }
                 let weight = match is_copy {
@@ -260,7 +284,7 @@ impl<'files> Conversion<'files> {
     fn read<'step>(&self, step: &'step Step) -> Result<Read<'step>> {
         let files = match self.files {
             Files::Checkpoint(files) => files,
-            Files::Prepacked(file) => return file.weight(&step.tensor.name).map(Read::Ready),
+            Files::Prepacked(file) => return file.weight(&step.stored.name).map(Read::Ready),
         };
         let read = |info: &'step TensorInfo| {
             let bytes = files.read_stored(&info.name)?;

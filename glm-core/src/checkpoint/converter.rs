@@ -180,6 +180,7 @@ impl<'a> Converter<'a> {
                 check_replaceable(&output.join(official::WEIGHTS))?;
                 companions.check_folder(output)?;
                 let config = official::official_config(source.config(), forms);
+                let conversion = conversion.with_head_of(&config);
                 self.write_folder(&conversion, &config, output)?;
                 let mut files = vec![output.join(official::WEIGHTS)];
                 files.extend(companions.write(output, &config)?);
