@@ -40,7 +40,7 @@ pub mod model;
 #[cfg(feature = "tensor")]
 pub mod network;
 mod numerics;
-#[cfg(feature = "tensor")]
+#[cfg(any(feature = "tensor", fuzzing))]
 pub mod prefix_cache;
 #[cfg(feature = "tensor")]
 pub mod prefix_lm;

@@ -17,6 +17,7 @@ use glm_core::{
 };
 use half::f16;
 use safetensors::tensor::{Dtype, TensorView};
+use xxhash_rust::xxh3::xxh3_64;
 
 #[path = "../../../glm-tokenizer/tests/model_file/mod.rs"]
 mod model_file;
@@ -38,6 +39,7 @@ fn main() -> Result<()> {
     seeds.containers()?;
     seeds.models()?;
     seeds.ggml()?;
+    seeds.snapshots()?;
     seeds.texts()
 }
 
@@ -152,6 +154,23 @@ impl Seeds {
                 }
                 self.put("ggml", &format!("{family}-version{version}"), &file)?;
             }
+        }
+        Ok(())
+    }
+
+    /// What was read, of a model whose digest is 0 and whose tokens take twelve bytes.
+    fn snapshots(&self) -> Result<()> {
+        for tokens in [0_u64, 1, 3] {
+            let (version, precision, digest) = (1_u32, 1_u32, 0_u64);
+            let mut file = b"GLMREAD\n".to_vec();
+            file.extend(version.to_le_bytes());
+            file.extend(precision.to_le_bytes());
+            file.extend(digest.to_le_bytes());
+            file.extend(tokens.to_le_bytes());
+            file.resize(file.len() + 12 * tokens as usize, 0x2a);
+            let checksum = xxh3_64(&file);
+            file.extend(checksum.to_le_bytes());
+            self.put("prefix_snapshot", &format!("{tokens}-tokens"), &file)?;
         }
         Ok(())
     }
