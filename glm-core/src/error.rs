@@ -3,6 +3,7 @@
 
 mod mix;
 mod occupied;
+mod phrase;
 mod snapshot_field;
 
 use std::fmt;

@@ -33,6 +33,8 @@ pub mod hub;
 mod json_file;
 #[cfg(feature = "tensor")]
 pub mod kv_cache;
+#[cfg(feature = "chinese")]
+mod language;
 #[cfg(feature = "tensor")]
 pub mod layers;
 #[cfg(feature = "tensor")]
@@ -69,9 +71,13 @@ pub use glm_backends::{
     cpu::{CpuLevel, LevelError},
 };
 pub use glm_quant::Error as QuantError;
-pub use glm_tokenizer::{Error as TokenizerError, GlmTokenizer, TokenId, regular_file};
+pub use glm_tokenizer::{
+    Error as TokenizerError, GlmTokenizer, Phrase, TokenId, Value, phrase, regular_file,
+};
 #[cfg(feature = "hub")]
 pub use hub::HubError;
+#[cfg(feature = "chinese")]
+pub use language::Language;
 #[cfg(feature = "tensor")]
 pub use model::Model;
 pub use numerics::{Activations, CachePrecision, Numerics};

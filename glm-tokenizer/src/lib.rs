@@ -11,6 +11,7 @@ mod first_generation;
 pub mod hugging_face;
 mod normalizer;
 mod padded_batch;
+mod phrase;
 mod piece_trie;
 mod pipeline;
 mod protobuf;
@@ -26,6 +27,7 @@ mod whitespace;
 
 pub use error::Error;
 pub use padded_batch::{AttentionMask, BatchOptions, PaddedBatch, PositionIds};
+pub use phrase::{Phrase, Value};
 pub use special_tokens::SpecialTokens;
 pub use stream_decoder::StreamDecoder;
 pub use tokenizer::{DecodeOptions, GlmTokenizer};

@@ -12,6 +12,8 @@ use std::{
     path::Path,
 };
 
+use crate::{Phrase, phrase};
+
 /// Why a file could not be opened or read. The path is left to the caller's own error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -99,18 +101,28 @@ impl FileKind {
     }
 }
 
+impl From<FileKind> for Phrase {
+    fn from(kind: FileKind) -> Self {
+        match kind {
+            FileKind::Regular => phrase!("file-kind-regular", "a regular file"),
+            FileKind::Folder => phrase!("file-kind-folder", "a folder"),
+            FileKind::Fifo => phrase!("file-kind-fifo", "a named pipe"),
+            FileKind::Socket => phrase!("file-kind-socket", "a socket"),
+            FileKind::CharacterDevice => {
+                phrase!("file-kind-character-device", "a character device")
+            }
+            FileKind::BlockDevice => phrase!("file-kind-block-device", "a block device"),
+            FileKind::DanglingLink => {
+                phrase!("file-kind-dangling-link", "a symbolic link to nothing")
+            }
+            FileKind::Other => phrase!("file-kind-other", "a special file"),
+        }
+    }
+}
+
 impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Regular => "a regular file",
-            Self::Folder => "a folder",
-            Self::Fifo => "a named pipe",
-            Self::Socket => "a socket",
-            Self::CharacterDevice => "a character device",
-            Self::BlockDevice => "a block device",
-            Self::DanglingLink => "a symbolic link to nothing",
-            Self::Other => "a special file",
-        })
+        Phrase::from(*self).fmt(f)
     }
 }
 
