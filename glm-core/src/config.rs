@@ -12,6 +12,7 @@ mod tests;
 
 use std::path::Path;
 
+use glm_tokenizer::phrase;
 use serde::{Serialize, Serializer};
 
 use crate::error::{Error, Mix, Result};
@@ -272,7 +273,11 @@ impl ChatGlmConfig {
         if hidden_size % num_attention_heads != 0 {
             return Err(keys.error(
                 "num_attention_heads",
-                format!("a divisor of hidden_size ({hidden_size})"),
+                phrase!(
+                    "config-divisor-of-hidden-size",
+                    "a divisor of hidden_size ({hidden_size})",
+                    hidden_size
+                ),
             ));
         }
         // Each rotary embedding turns pairs; with 2-D positions a head holds two of them.
@@ -280,7 +285,11 @@ impl ChatGlmConfig {
         if (hidden_size / num_attention_heads) % multiple != 0 {
             return Err(keys.error(
                 "num_attention_heads",
-                format!("such that hidden_size / num_attention_heads is a multiple of {multiple}"),
+                phrase!(
+                    "config-head-size",
+                    "such that hidden_size / num_attention_heads is a multiple of {multiple}",
+                    multiple
+                ),
             ));
         }
 

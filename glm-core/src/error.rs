@@ -6,11 +6,13 @@ mod occupied;
 mod phrase;
 mod snapshot_field;
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use glm_tokenizer::regular_file::{FileError, FileKind};
+use glm_tokenizer::{
+    Phrase, phrase,
+    regular_file::{FileError, FileKind},
+};
 
 use crate::checkpoint::Precision;
 
@@ -81,7 +83,7 @@ pub enum Error {
         /// The folder or file.
         path: PathBuf,
         /// What it holds.
-        found: String,
+        found: Phrase,
     },
     /// A folder of several models, of which one has to be chosen.
     #[error("{} holds several models; give one of them: {}", path.display(), names.join(", "))]
@@ -109,7 +111,7 @@ pub enum Error {
         /// The size of the file in bytes.
         found: u64,
         /// What is missing.
-        reason: String,
+        reason: Phrase,
     },
     /// A file does not follow its format.
     #[error("{} is malformed: {reason}", path.display())]
@@ -117,7 +119,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        reason: Phrase,
     },
     /// A file that is larger than any of its kind, or would need more memory.
     #[error("{} has more than {most} {what}, which no file of its kind needs; it is not read", path.display())]
@@ -125,7 +127,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What there is too much of.
-        what: &'static str,
+        what: Phrase,
         /// How much there may be.
         most: u64,
     },
@@ -135,7 +137,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// The call or construct that was refused.
-        reason: String,
+        reason: Phrase,
     },
     /// Files that are not of one checkpoint.
     #[error("{}: {mix}", together(path, other))]
@@ -150,7 +152,7 @@ pub enum Error {
     /// The tokenizer that was given does not belong to the model.
     #[error(
         "{} does not belong to {}: its {token} {}, the model's is {expected}; load both from one folder",
-        or_this(tokenizer.as_deref(), "the tokenizer"), or_this(model.as_deref(), "this model"), is_id(*found)
+        or_this(tokenizer.as_deref(), the_tokenizer), or_this(model.as_deref(), this_model), is_id(*found)
     )]
     OtherTokenizer {
         /// The token whose ids differ.
@@ -200,9 +202,9 @@ pub enum Error {
         /// The tensor's name in the checkpoint.
         tensor: String,
         /// The types that are possible here.
-        expected: String,
+        expected: Phrase,
         /// The type in the file.
-        found: String,
+        found: Phrase,
     },
     /// A weight is NaN or infinite.
     #[error("tensor `{tensor}`{} in {} holds NaN or infinite values; the file is damaged or was saved from a diverged training run", in_layer(*layer), path.display())]
@@ -222,9 +224,9 @@ pub enum Error {
         /// The key.
         key: String,
         /// What the key may be.
-        expected: String,
+        expected: Phrase,
         /// The value found, or "nothing".
-        found: String,
+        found: Phrase,
     },
     /// The checkpoint is of a model that this version cannot run.
     #[error("{} describes {found}, which is not supported", path.display())]
@@ -232,7 +234,7 @@ pub enum Error {
         /// The configuration file.
         path: PathBuf,
         /// What the file describes.
-        found: String,
+        found: Phrase,
     },
     /// The model would not fit into memory. Estimated before anything large is read.
     #[error("{} does not fit into memory: {required_gb:.2} GB needed, {available_gb:.2} GB available; close other programs or use an int8 or int4 checkpoint",
@@ -284,7 +286,7 @@ pub enum Error {
         /// The tensor's name in the checkpoint.
         tensor: String,
         /// What the layout lacks.
-        reason: String,
+        reason: Phrase,
     },
     /// What was written is not what should have been written.
     #[error("tensor `{tensor}` in {} is not what was written there; the file cannot be used: check memory and disk, and convert again", path.display())]
@@ -344,15 +346,15 @@ pub enum Error {
         /// The option's name.
         option: &'static str,
         /// What it may be.
-        expected: String,
+        expected: Phrase,
         /// What was given.
-        found: String,
+        found: Phrase,
     },
     /// The token ids given to the model are not a prompt it can read.
     #[error("the {tokens} token ids are no prompt for this model: expected {expected}")]
     Prompt {
         /// What the model needs.
-        expected: String,
+        expected: Phrase,
         /// How many ids were given.
         tokens: usize,
     },
@@ -364,9 +366,9 @@ pub enum Error {
         /// What of it is not as it should be.
         field: SnapshotField,
         /// What it should be.
-        expected: String,
+        expected: Phrase,
         /// What it is.
-        found: String,
+        found: Phrase,
     },
     /// A conversation is to go back to a turn that it does not have.
     #[error(
@@ -389,7 +391,7 @@ pub enum Error {
     #[error("the device failed: {reason}")]
     Execution {
         /// What the device said.
-        reason: String,
+        reason: Phrase,
     },
     /// The device cannot be used.
     #[error(transparent)]
@@ -451,25 +453,33 @@ impl Error {
             },
             FileError::TooLong { most } => Self::TooLarge {
                 path: path.to_path_buf(),
-                what: "bytes",
+                what: phrase!("too-many-bytes", "bytes"),
                 most,
             },
-            other => Self::malformed(path, other),
+            other => Self::malformed(path, Phrase::verbatim(other)),
         }
     }
 
-    /// An [`Error::Malformed`] from anything printable.
-    pub(crate) fn malformed(path: impl AsRef<Path>, reason: impl fmt::Display) -> Self {
+    /// An [`Error::Malformed`].
+    pub(crate) fn malformed(path: impl AsRef<Path>, reason: Phrase) -> Self {
         Self::Malformed {
             path: path.as_ref().to_path_buf(),
-            reason: reason.to_string(),
+            reason,
         }
     }
 }
 
 /// A file by its name, or what it is.
-fn or_this(path: Option<&Path>, what: &str) -> String {
-    path.map_or_else(|| what.to_owned(), |path| path.display().to_string())
+fn or_this(path: Option<&Path>, what: fn() -> Phrase) -> Phrase {
+    path.map_or_else(what, |path| Phrase::verbatim(path.display()))
+}
+
+fn the_tokenizer() -> Phrase {
+    phrase!("the-tokenizer", "the tokenizer")
+}
+
+fn this_model() -> Phrase {
+    phrase!("this-model", "this model")
 }
 
 /// "is 5", or that there is none.
@@ -483,13 +493,14 @@ fn in_layer(layer: Option<usize>) -> String {
 }
 
 /// One file that contradicts itself, or two files.
-fn together(path: &Path, other: &Path) -> String {
+fn together(path: &Path, other: &Path) -> Phrase {
     match path == other {
-        true => format!("{} contradicts itself", path.display()),
-        false => format!(
-            "{} and {} do not belong together",
-            path.display(),
-            other.display()
+        true => phrase!("mixed-one-file", "{path} contradicts itself", path),
+        false => phrase!(
+            "mixed-two-files",
+            "{path} and {other} do not belong together",
+            path,
+            other
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! From the memory of a device to that of the host.
 
 use burn::tensor::Tensor;
+use glm_tokenizer::Phrase;
 
 use crate::error::{Error, Result};
 
@@ -9,10 +10,15 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Execution`] when the device fails, now or in what it still had to do.
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let failed = |reason: String| Error::Execution { reason };
     tensor
         .try_into_data()
-        .map_err(|error| failed(error.to_string()))?
+        .map_err(failed)?
         .try_to_vec::<f32>()
-        .map_err(|error| failed(error.to_string()))
+        .map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Execution {
+        reason: Phrase::verbatim(error),
+    }
 }

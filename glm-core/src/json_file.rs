@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{Phrase, phrase, regular_file};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
@@ -34,15 +34,22 @@ pub(crate) fn read_bytes(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// [`Error::Malformed`] for more bytes, for UTF-16, and for what is not the JSON of a `T`.
 pub(crate) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8], most: u64) -> Result<T> {
     if bytes.len() as u64 > most {
-        let reason = format!("such a file has at most {most} bytes");
+        let reason = phrase!(
+            "json-too-long",
+            "such a file has at most {most} bytes",
+            most
+        );
         return Err(Error::malformed(path, reason));
     }
     if UTF_16_STARTS.iter().any(|start| bytes.starts_with(start)) {
-        let reason = "its text is UTF-16, expected UTF-8; save it as UTF-8";
+        let reason = phrase!(
+            "json-utf-16",
+            "its text is UTF-16, expected UTF-8; save it as UTF-8"
+        );
         return Err(Error::malformed(path, reason));
     }
     let json = bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes);
-    serde_json::from_slice(json).map_err(|error| Error::malformed(path, error))
+    serde_json::from_slice(json).map_err(|error| Error::malformed(path, Phrase::verbatim(error)))
 }
 
 #[cfg(test)]

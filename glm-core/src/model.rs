@@ -6,6 +6,7 @@ mod reading;
 use std::{path::Path, sync::Arc};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use glm_tokenizer::phrase;
 
 use crate::{
     attention_mask::AttentionMask,
@@ -162,7 +163,7 @@ impl Model {
     pub fn layouts(&self, rows: &[&[TokenId]]) -> Result<Vec<RowLayout>> {
         if rows.is_empty() {
             return Err(Error::Prompt {
-                expected: "at least one prompt".to_owned(),
+                expected: phrase!("prompt-at-least-one", "at least one prompt"),
                 tokens: 0,
             });
         }
@@ -282,9 +283,12 @@ impl Model {
         {
             None => Ok(()),
             Some(id) => Err(Error::Prompt {
-                expected: format!(
-                    "token ids below the vocabulary size {}, not {id}; does the tokenizer belong to this model?",
-                    self.config.vocab_size()
+                expected: phrase!(
+                    "prompt-ids",
+                    "token ids below the vocabulary size {vocab_size}, not {id}; does the tokenizer belong to this \
+                     model?",
+                    vocab_size = self.config.vocab_size(),
+                    id
                 ),
                 tokens: ids.len(),
             }),

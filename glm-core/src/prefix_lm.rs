@@ -8,6 +8,8 @@
 //!                └─ everyone sees all ──┘ └─ sees what came before
 //! ```
 
+use glm_tokenizer::phrase;
+
 use crate::{
     attention_mask::Span,
     config::{ChatGlmConfig, PositionRules},
@@ -40,12 +42,12 @@ impl PrefixLm {
     /// [`Error::Prompt`] for a prompt without `<sop>`, or without a blank.
     pub fn of(input_ids: &[TokenId], config: &ChatGlmConfig) -> Result<Self> {
         let find = |id: usize| input_ids.iter().position(|&token| token as usize == id);
-        let missing = |expected: &str| Error::Prompt {
-            expected: expected.to_owned(),
+        let missing = |expected| Error::Prompt {
+            expected,
             tokens: input_ids.len(),
         };
-        let context_length =
-            find(config.bos_token_id).ok_or_else(|| missing("<sop> where the answer starts"))?;
+        let context_length = find(config.bos_token_id)
+            .ok_or_else(|| missing(phrase!("prompt-sop", "<sop> where the answer starts")))?;
         let rules = config.position_rules;
         let (mask, gmask) = (find(config.mask_token_id), find(config.gmask_token_id));
         let uses_gmask = match rules {
@@ -54,7 +56,12 @@ impl PrefixLm {
         };
         let mask_position = if uses_gmask { gmask } else { mask }
             .or_else(|| find(config.smask_token_id()))
-            .ok_or_else(|| missing("[gMASK], [MASK] or [sMASK], the blank to fill"))?;
+            .ok_or_else(|| {
+                missing(phrase!(
+                    "prompt-blank",
+                    "[gMASK], [MASK] or [sMASK], the blank to fill"
+                ))
+            })?;
         let two_dimensional = config.position_encoding_2d;
         Ok(Self {
             context_length,

@@ -13,6 +13,7 @@ use glm_quant::{
     gptq::{self, Hessian},
     half::f16,
 };
+use glm_tokenizer::phrase;
 
 use crate::{
     attention_mask::AttentionMask,
@@ -98,8 +99,8 @@ impl Calibration {
         if rows.is_empty() {
             return Err(Error::InvalidOption {
                 option: "calibration",
-                expected: "at least one row of tokens".to_owned(),
-                found: "none".to_owned(),
+                expected: phrase!("option-calibration", "at least one row of tokens"),
+                found: phrase!("option-none", "none"),
             });
         }
         let row = |row: &Vec<TokenId>| {

@@ -5,6 +5,7 @@
 use burn::tensor::{Device, Tensor};
 use glm_backends::PackedWeight;
 use glm_quant::{Bits, PackedMatrix, half::f16};
+use glm_tokenizer::{Phrase, phrase};
 use rayon::prelude::*;
 
 use crate::{
@@ -190,8 +191,8 @@ fn random_matrix(
     let Some(layout) = precision.layout(rows, cols) else {
         return Err(Error::InvalidOption {
             option: "precision",
-            expected: "one of codes for a random model".to_owned(),
-            found: precision.to_string(),
+            expected: phrase!("option-codes", "one of codes for a random model"),
+            found: Phrase::verbatim(precision),
         });
     };
     let mut codes = vec![0u32; layout.words()];

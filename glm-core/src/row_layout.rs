@@ -1,6 +1,7 @@
 //! Where the tokens of a row stand and what they see, in either family.
 
 use glm_tokenizer::TokenId;
+use glm_tokenizer::phrase;
 
 use crate::{
     attention_mask::Span,
@@ -27,7 +28,7 @@ impl RowLayout {
         match config {
             ModelConfig::ChatGlm(config) => PrefixLm::of(input_ids, config).map(Self::PrefixLm),
             ModelConfig::ChatGlm2(_) if input_ids.is_empty() => Err(Error::Prompt {
-                expected: "at least one token".to_owned(),
+                expected: phrase!("prompt-at-least-one-token", "at least one token"),
                 tokens: 0,
             }),
             ModelConfig::ChatGlm2(_) => Ok(Self::Causal),

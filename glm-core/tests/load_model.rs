@@ -89,7 +89,7 @@ fn a_wrong_type_says_what_was_expected() {
     let Error::TensorType { tensor, found, .. } = error(&folder) else {
         panic!("not a type error")
     };
-    assert_eq!((tensor.as_str(), found.as_str()), (QKV, "i16"));
+    assert_eq!((tensor.as_str(), found.english()), (QKV, "i16"));
 }
 
 #[test]

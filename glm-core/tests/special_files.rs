@@ -120,7 +120,7 @@ fn a_model_is_a_folder_or_a_regular_file_or_refused() {
             assert_refused(load_tokenizer(&path), &path, kind);
             let inspection = inspect(&path);
             assert!(!inspection.is_loadable());
-            let message = &inspection.problems[0].message;
+            let message = inspection.problems[0].message.english();
             assert!(message.contains(&kind.to_string()), "{message}");
         }
     });

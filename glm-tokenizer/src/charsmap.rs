@@ -14,7 +14,7 @@
 //! replacement may be as long as the file, which would make a word millions of tokens. Both have limits, checked once,
 //! in time proportional to the table.
 
-use crate::Error;
+use crate::{Error, phrase};
 
 const HAS_VALUE: u32 = 1 << 8;
 const IS_VALUE: u32 = 1 << 31;
@@ -41,29 +41,48 @@ impl Charsmap {
         };
         let (size, rest) = table
             .split_first_chunk::<4>()
-            .ok_or_else(|| broken("is shorter than 4 bytes"))?;
+            .ok_or_else(|| broken(phrase!("charsmap-too-short", "is shorter than 4 bytes")))?;
         let size = usize::try_from(u32::from_le_bytes(*size)).ok();
         let (trie, replacements) = size
             .and_then(|size| rest.split_at_checked(size))
-            .ok_or_else(|| broken("has a trie longer than the table"))?;
+            .ok_or_else(|| {
+                broken(phrase!(
+                    "charsmap-trie-too-long",
+                    "has a trie longer than the table"
+                ))
+            })?;
         let (units, []) = trie.as_chunks::<4>() else {
-            return Err(broken("has a trie that is not made of 4-byte units"));
+            return Err(broken(phrase!(
+                "charsmap-trie-units",
+                "has a trie that is not made of 4-byte units"
+            )));
         };
         let units: Vec<u32> = units.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
         if units.is_empty() {
-            return Err(broken("has an empty trie"));
+            return Err(broken(phrase!("charsmap-trie-empty", "has an empty trie")));
         }
         let replacements = std::str::from_utf8(replacements)
-            .map_err(|_| broken("has replacements that are not UTF-8"))?
+            .map_err(|_| {
+                broken(phrase!(
+                    "charsmap-no-utf-8",
+                    "has replacements that are not UTF-8"
+                ))
+            })?
             .to_owned();
         if !replacements.ends_with('\0') {
-            return Err(broken("has a last replacement without its closing zero"));
+            return Err(broken(phrase!(
+                "charsmap-no-closing-zero",
+                "has a last replacement without its closing zero"
+            )));
         }
         let longest = replacements.split('\0').map(str::len).max().unwrap_or(0);
         if longest > MAX_REPLACEMENT_BYTES {
             return Err(Error::LimitExceeded {
                 file: file.into(),
-                what: "the length in bytes of a replacement in normalizer_spec.precompiled_charsmap",
+                what: phrase!(
+                    "size-of-replacement",
+                    "the length in bytes of a replacement in normalizer_spec.precompiled_charsmap",
+                ),
                 found: longest,
                 limit: MAX_REPLACEMENT_BYTES,
             });
@@ -73,19 +92,26 @@ impl Charsmap {
             if unit & IS_VALUE != 0 {
                 let start = (unit & !IS_VALUE) as usize;
                 if start >= replacements.len() || !replacements.is_char_boundary(start) {
-                    return Err(broken("has a rule whose replacement is outside the table"));
+                    return Err(broken(phrase!(
+                        "charsmap-replacement-outside",
+                        "has a rule whose replacement is outside the table"
+                    )));
                 }
             } else if unit & HAS_VALUE != 0 {
                 let value = units.get(index ^ offset(unit));
                 if value.is_none_or(|value| value & IS_VALUE == 0) {
-                    return Err(broken("has a rule without a replacement"));
+                    return Err(broken(phrase!(
+                        "charsmap-no-replacement",
+                        "has a rule without a replacement"
+                    )));
                 }
             }
         }
         if Heights::new(&units).of(offset(units[0]), 0).is_none() {
-            return Err(broken(
-                "has a trie that loops, or whose keys are longer than 64 bytes",
-            ));
+            return Err(broken(phrase!(
+                "charsmap-trie-loops",
+                "has a trie that loops, or whose keys are longer than 64 bytes"
+            )));
         }
         Ok(Self {
             units,

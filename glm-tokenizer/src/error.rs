@@ -1,8 +1,10 @@
 //! What can be wrong with a tokenizer folder or with a SentencePiece file.
 
+mod phrase;
+
 use std::path::PathBuf;
 
-use crate::regular_file::FileKind;
+use crate::{Phrase, regular_file::FileKind};
 
 /// Why a tokenizer could not be made. Every message names the file (or folder) it is about.
 ///
@@ -57,7 +59,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// Which size.
-        what: &'static str,
+        what: Phrase,
         /// The size found.
         found: usize,
         /// The largest size accepted.
@@ -91,7 +93,7 @@ pub enum Error {
         /// Where, in bytes from the start of the file.
         offset: usize,
         /// What is wrong there.
-        problem: &'static str,
+        problem: Phrase,
     },
 
     /// A known field is stored in another form than the format says.
@@ -117,7 +119,7 @@ pub enum Error {
         /// Index of the piece, which is its token id.
         id: usize,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: Phrase,
     },
 
     /// The same piece occurs twice, so a text would have two encodings.
@@ -141,7 +143,7 @@ pub enum Error {
         /// The text of the piece.
         piece: String,
         /// What it is needed for.
-        why: &'static str,
+        why: Phrase,
     },
 
     /// The normaliser's compiled table is inconsistent.
@@ -150,7 +152,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: Phrase,
     },
 
     /// A piece has the name of a special token that is added behind the pieces, so tokens cannot be told by name.
@@ -170,7 +172,7 @@ pub enum Error {
     #[error("the stock parts of the `tokenizers` crate cannot express this tokenizer: {reason}")]
     NotStock {
         /// What they lack.
-        reason: &'static str,
+        reason: Phrase,
     },
 
     /// The crate `tokenizers` refused a part that was made for it.
@@ -185,8 +187,8 @@ pub enum Error {
         /// The protobuf field.
         field: &'static str,
         /// Its value.
-        found: String,
+        found: Phrase,
         /// The values that are supported.
-        expected: &'static str,
+        expected: Phrase,
     },
 }

@@ -172,6 +172,15 @@ impl From<&std::path::PathBuf> for Value {
     }
 }
 
+impl From<Value> for Phrase {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Text(text) => Self::verbatim(text),
+            Value::Phrase(phrase) => phrase,
+        }
+    }
+}
+
 impl From<Phrase> for Value {
     fn from(phrase: Phrase) -> Self {
         Self::Phrase(phrase)

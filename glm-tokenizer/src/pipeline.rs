@@ -12,7 +12,7 @@ use crate::piece_trie::{Duplicate, PieceTrie};
 use crate::sentencepiece_file::{Algorithm, Piece, PieceKind, SentencePieceFile};
 use crate::unigram::Unigram;
 use crate::vocabulary::Vocabulary;
-use crate::{Error, TokenId};
+use crate::{Error, TokenId, phrase};
 
 /// A SentencePiece processor.
 #[derive(Debug)]
@@ -48,8 +48,14 @@ impl Pipeline {
                     return Err(Error::Unsupported {
                         file: file.into(),
                         field: "pieces.type",
-                        found: "user defined in a BPE model".into(),
-                        expected: "user-defined pieces in a Unigram model only",
+                        found: phrase!(
+                            "tokenizer-user-defined-in-bpe",
+                            "user defined in a BPE model"
+                        ),
+                        expected: phrase!(
+                            "tokenizer-user-defined-in-unigram",
+                            "user-defined pieces in a Unigram model only"
+                        ),
                     });
                 }
                 user_defined => user_defined,
@@ -62,8 +68,8 @@ impl Pipeline {
         let trie = trie(file, &pieces, &kinds)?.ok_or_else(|| Error::Unsupported {
             file: file.into(),
             field: "pieces",
-            found: "without a normal piece".into(),
-            expected: "a vocabulary",
+            found: phrase!("tokenizer-no-normal-piece", "without a normal piece"),
+            expected: phrase!("tokenizer-a-vocabulary", "a vocabulary"),
         })?;
         let reserved = reserved(file, &pieces, &trie)?;
         let segmenter = match algorithm {

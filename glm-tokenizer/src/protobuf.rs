@@ -4,7 +4,10 @@
 //! left, and a value of another wire type than the caller asks for is an error, never a guess. All
 //! errors say where in the file they are.
 
-use crate::Error;
+use crate::{Error, Phrase, phrase};
+
+/// The name of the message that is the whole file; other names are those of the format.
+pub(crate) const WHOLE: &str = "the model";
 
 /// A protobuf message being read: a window of the file.
 pub(crate) struct Message<'a> {
@@ -36,7 +39,7 @@ impl<'a> Message<'a> {
     pub(crate) fn whole(file: &'a str, bytes: &'a [u8]) -> Self {
         Self {
             file,
-            name: "the model",
+            name: WHOLE,
             bytes,
             offset: 0,
         }
@@ -51,7 +54,10 @@ impl<'a> Message<'a> {
         let tag = self.varint()?;
         let number = tag >> 3;
         if number == 0 || number > 0x1fff_ffff {
-            return Err(self.malformed(offset, "an impossible field number"));
+            return Err(self.malformed(
+                offset,
+                phrase!("protobuf-field-number", "an impossible field number"),
+            ));
         }
         let value = match tag & 7 {
             0 => Value::Varint(self.varint()?),
@@ -72,7 +78,12 @@ impl<'a> Message<'a> {
                 word.copy_from_slice(self.take(4, offset)?);
                 Value::Fixed32(word)
             }
-            _ => return Err(self.malformed(offset, "an unknown wire type")),
+            _ => {
+                return Err(self.malformed(
+                    offset,
+                    phrase!("protobuf-wire-type", "an unknown wire type"),
+                ));
+            }
         };
         Ok(Some(Field {
             file: self.file,
@@ -101,7 +112,10 @@ impl<'a> Message<'a> {
                 return Ok(value);
             }
         }
-        Err(self.malformed(start, "a number of more than 64 bits"))
+        Err(self.malformed(
+            start,
+            phrase!("protobuf-number-too-long", "a number of more than 64 bits"),
+        ))
     }
 
     fn take(&mut self, length: u64, field_offset: usize) -> Result<&'a [u8], Error> {
@@ -126,7 +140,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn malformed(&self, offset: usize, problem: &'static str) -> Error {
+    fn malformed(&self, offset: usize, problem: Phrase) -> Error {
         Error::Malformed {
             file: self.file.into(),
             field: self.name,
@@ -167,7 +181,7 @@ impl<'a> Field<'a> {
             file: self.file.into(),
             field: name,
             offset: self.offset,
-            problem: "text that is not UTF-8",
+            problem: phrase!("protobuf-no-utf-8", "text that is not UTF-8"),
         })
     }
 

@@ -7,9 +7,9 @@
 
 use std::path::Path;
 
-use crate::Error;
 use crate::protobuf::Message;
 use crate::regular_file::{self, FileError};
+use crate::{Error, Phrase, phrase};
 
 /// Largest file read, in bytes. The largest published one has 2.7 million.
 pub(crate) const MAX_FILE_BYTES: usize = 16 * 1024 * 1024;
@@ -69,12 +69,7 @@ impl SentencePieceFile {
             return Err(Error::Empty { file: file.into() });
         }
         if bytes.len() > MAX_FILE_BYTES {
-            return Err(limit(
-                file,
-                "the file size in bytes",
-                bytes.len(),
-                MAX_FILE_BYTES,
-            ));
+            return Err(limit(file, file_size(), bytes.len(), MAX_FILE_BYTES));
         }
         if bytes.starts_with(b"version https://git-lfs") {
             return Err(Error::LfsPointer { file: file.into() });
@@ -96,7 +91,12 @@ impl SentencePieceFile {
                 1 => {
                     let id = model.pieces.len();
                     if id == MAX_PIECES {
-                        return Err(limit(file, "the number of pieces", id + 1, MAX_PIECES));
+                        return Err(limit(
+                            file,
+                            phrase!("size-of-vocabulary", "the number of pieces"),
+                            id + 1,
+                            MAX_PIECES,
+                        ));
                     }
                     let piece = read_piece(field.message("pieces")?, id)?;
                     model.pieces.push(piece);
@@ -121,8 +121,8 @@ impl SentencePieceFile {
                             return Err(Error::Unsupported {
                                 file: message.file.into(),
                                 field: "trainer_spec.model_type",
-                                found: other.to_string(),
-                                expected: "1 (Unigram) or 2 (BPE)",
+                                found: Phrase::verbatim(other),
+                                expected: phrase!("tokenizer-algorithms", "1 (Unigram) or 2 (BPE)"),
                             });
                         }
                     };
@@ -139,7 +139,10 @@ impl SentencePieceFile {
                     if surface.len() > MAX_UNK_SURFACE_BYTES {
                         return Err(limit(
                             message.file,
-                            "the length in bytes of trainer_spec.unk_surface",
+                            phrase!(
+                                "size-of-unk-surface",
+                                "the length in bytes of trainer_spec.unk_surface"
+                            ),
                             surface.len(),
                             MAX_UNK_SURFACE_BYTES,
                         ));
@@ -181,7 +184,7 @@ impl SentencePieceFile {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let too_long = |found| {
         let file = path.display().to_string();
-        limit(&file, "the file size in bytes", found, MAX_FILE_BYTES)
+        limit(&file, file_size(), found, MAX_FILE_BYTES)
     };
     let refused = |error| match error {
         FileError::Io(source) => Error::Io {
@@ -233,9 +236,10 @@ fn read_piece(mut message: Message<'_>, id: usize) -> Result<Piece, Error> {
                     4 => PieceKind::UserDefined,
                     6 => PieceKind::Byte,
                     _ => {
-                        return Err(bad(
+                        return Err(bad(phrase!(
+                            "piece-type",
                             "has a type other than normal, unknown, control, user defined or byte",
-                        ));
+                        )));
                     }
                 };
             }
@@ -243,21 +247,27 @@ fn read_piece(mut message: Message<'_>, id: usize) -> Result<Piece, Error> {
         }
     }
     if piece.text.is_empty() {
-        return Err(bad("has no text"));
+        return Err(bad(phrase!("piece-no-text", "has no text")));
     }
     if piece.text.len() > MAX_PIECE_BYTES {
         return Err(limit(
             file,
-            "the length of a piece in bytes",
+            phrase!("size-of-piece", "the length of a piece in bytes"),
             piece.text.len(),
             MAX_PIECE_BYTES,
         ));
     }
     if !piece.score.is_finite() {
-        return Err(bad("has a score that is not a finite number"));
+        return Err(bad(phrase!(
+            "piece-score-not-finite",
+            "has a score that is not a finite number"
+        )));
     }
     if piece.score.abs() > MAX_SCORE {
-        return Err(bad("has a score beyond 1e9 or -1e9"));
+        return Err(bad(phrase!(
+            "piece-score-too-large",
+            "has a score beyond 1e9 or -1e9"
+        )));
     }
     Ok(piece)
 }
@@ -271,8 +281,12 @@ fn refuse_denormalizer(mut message: Message<'_>) -> Result<(), Error> {
                 return Err(Error::Unsupported {
                     file: message.file.into(),
                     field: "denormalizer_spec.precompiled_charsmap",
-                    found: format!("a table of {} bytes", table.len()),
-                    expected: "no table",
+                    found: phrase!(
+                        "tokenizer-table",
+                        "a table of {bytes} bytes",
+                        bytes = table.len()
+                    ),
+                    expected: phrase!("tokenizer-no-table", "no table"),
                 });
             }
         }
@@ -287,12 +301,16 @@ fn refuse(file: &str, field: &'static str, found: bool, expected: bool) -> Resul
     Err(Error::Unsupported {
         file: file.into(),
         field,
-        found: found.to_string(),
-        expected: if expected { "true" } else { "false" },
+        found: Phrase::verbatim(found),
+        expected: Phrase::verbatim(expected),
     })
 }
 
-fn limit(file: &str, what: &'static str, found: usize, limit: usize) -> Error {
+fn file_size() -> Phrase {
+    phrase!("size-of-file", "the file size in bytes")
+}
+
+fn limit(file: &str, what: Phrase, found: usize, limit: usize) -> Error {
     Error::LimitExceeded {
         file: file.into(),
         what,

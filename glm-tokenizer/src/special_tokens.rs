@@ -1,7 +1,7 @@
 //! The tokens that are no text: where a reply goes, where it starts and where it ends.
 
 use crate::vocabulary::Vocabulary;
-use crate::{Error, Family, TokenId};
+use crate::{Error, Family, Phrase, TokenId, phrase};
 
 /// Ids of the special tokens of one model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +30,24 @@ pub struct SpecialTokens {
 impl SpecialTokens {
     /// ChatGLM-6B has them among its pieces, ChatGLM2-6B counts on from its last piece.
     pub(crate) fn find(file: &str, family: Family, vocabulary: &Vocabulary) -> Result<Self, Error> {
-        let control = |text: &str, why| {
+        let control = |text: &str, why: fn() -> Phrase| {
             vocabulary
                 .control(file, text)?
                 .ok_or_else(|| Error::MissingPiece {
                     file: file.into(),
                     piece: text.into(),
-                    why,
+                    why: why(),
                 })
         };
         let unk = vocabulary.unknown();
         match family {
             Family::ChatGlm | Family::ChatGlmFirstGeneration => {
-                let why = "which every model file of ChatGLM-6B has";
+                let why = || {
+                    phrase!(
+                        "piece-of-chatglm",
+                        "which every model file of ChatGLM-6B has"
+                    )
+                };
                 let offset = family.id_offset();
                 let id = |text| Ok(control(text, why)? + offset);
                 let smask = vocabulary.control(file, "[sMASK]")?;
@@ -70,7 +75,9 @@ impl SpecialTokens {
                     smask: Some(added + 2),
                     sop: chatglm2_sop(added),
                     eop: added + 4,
-                    eos: control("</s>", "which ends a reply of ChatGLM2-6B")?,
+                    eos: control("</s>", || {
+                        phrase!("piece-end-of-reply", "which ends a reply of ChatGLM2-6B")
+                    })?,
                     pad: unk,
                     unk,
                     end_of_text: None,

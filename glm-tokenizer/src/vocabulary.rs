@@ -1,7 +1,7 @@
 //! The pieces of a model file by id: what each one says in decoded text.
 
 use crate::sentencepiece_file::{Piece, PieceKind};
-use crate::{Error, TokenId};
+use crate::{Error, TokenId, phrase};
 
 /// Checked pieces of a model file.
 #[derive(Debug)]
@@ -43,11 +43,18 @@ impl Vocabulary {
             };
             match piece.kind {
                 PieceKind::Unknown if unknown.replace(id).is_some() => {
-                    return Err(bad("is a second piece for unknown characters"));
+                    return Err(bad(phrase!(
+                        "piece-second-unknown",
+                        "is a second piece for unknown characters"
+                    )));
                 }
                 PieceKind::Byte => {
-                    let byte = parse_byte(&piece.text)
-                        .ok_or_else(|| bad("is a byte piece, but not written like `<0x41>`"))?;
+                    let byte = parse_byte(&piece.text).ok_or_else(|| {
+                        bad(phrase!(
+                            "piece-byte",
+                            "is a byte piece, but not written like `<0x41>`"
+                        ))
+                    })?;
                     // The same byte twice would be the same text twice, which the pipeline has refused.
                     byte_ids[usize::from(byte)] = Some(id);
                 }
@@ -59,8 +66,12 @@ impl Vocabulary {
             piece,
             why,
         };
-        let unknown = unknown
-            .ok_or_else(|| missing("<unk>".into(), "which stands for unknown characters"))?;
+        let unknown = unknown.ok_or_else(|| {
+            missing(
+                "<unk>".into(),
+                phrase!("piece-for-unknown", "which stands for unknown characters"),
+            )
+        })?;
         let byte_ids = byte_fallback.then(|| {
             (0u8..=255)
                 .zip(byte_ids)
@@ -68,7 +79,10 @@ impl Vocabulary {
                     id.ok_or_else(|| {
                         missing(
                             format!("<0x{byte:02X}>"),
-                            "but unknown characters are to be written as bytes",
+                            phrase!(
+                                "piece-for-bytes",
+                                "but unknown characters are to be written as bytes"
+                            ),
                         )
                     })
                 })
@@ -125,7 +139,10 @@ impl Vocabulary {
             return Ok(None);
         };
         if piece.kind != PieceKind::Control {
-            let problem = "spells a special token, but is not a control piece";
+            let problem = phrase!(
+                "piece-no-control",
+                "spells a special token, but is not a control piece"
+            );
             return Err(Error::BadPiece {
                 file: file.into(),
                 id: id as usize,

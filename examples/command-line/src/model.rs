@@ -123,7 +123,7 @@ fn refuse_unloadable(inspection: &Inspection) -> Result<(), Error> {
     let worst = problems.find(|problem| problem.severity == Severity::Error);
     match worst {
         Some(problem) if !inspection.is_loadable() => Err(Error::NotLoadable {
-            reason: problem.message.clone(),
+            reason: problem.message.to_string(),
         }),
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use glm_core::{
-    Error, Precision,
+    Error, Phrase, Precision,
     checkpoint::{Bits, Target},
 };
 
@@ -79,8 +79,8 @@ impl Arguments {
             }),
             (_, Some((option, precision))) => Err(Error::InvalidOption {
                 option,
-                expected: "left out, except with --to prepacked".to_owned(),
-                found: precision.to_string(),
+                expected: Phrase::verbatim("left out, except with --to prepacked"),
+                found: Phrase::verbatim(precision),
             }),
             (Form::Safetensors, None) => Ok(Target::Safetensors),
             (Form::Int8, None) => Ok(Target::Official(Bits::Eight)),

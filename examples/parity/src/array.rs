@@ -1,6 +1,7 @@
 //! Tensors in host memory, and the ways from a device and from `expected.safetensors` to them.
 
 use burn::tensor::{Bool, Int, Tensor, TensorData};
+use glm_core::Phrase;
 
 use crate::error::{Error, Result};
 
@@ -131,7 +132,10 @@ fn read<T, E: ToString, F: ToString>(
     data: std::result::Result<TensorData, E>,
     convert: impl FnOnce(TensorData) -> std::result::Result<Vec<T>, F>,
 ) -> Result<Vec<T>> {
-    let failed = |reason: String| Error::Model(glm_core::Error::Execution { reason });
+    let failed = |reason: String| {
+        let reason = Phrase::verbatim(reason);
+        Error::Model(glm_core::Error::Execution { reason })
+    };
     convert(data.map_err(|error| failed(error.to_string()))?)
         .map_err(|error| failed(error.to_string()))
 }

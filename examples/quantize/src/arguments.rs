@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use command_line::encoding::Encoding;
 use glm_core::{
-    Error,
+    Error, Phrase,
     checkpoint::{GroupSize, Precision, Target},
 };
 
@@ -72,9 +72,10 @@ impl Arguments {
             } => Ok(Target::Official(bits)),
             other => Err(Error::InvalidOption {
                 option: "precision",
-                expected: "int4, int8, int4-row or int8-row with --official: that layout has one scale for each row"
-                    .to_owned(),
-                found: other.to_string(),
+                expected: Phrase::verbatim(
+                    "int4, int8, int4-row or int8-row with --official: that layout has one scale for each row",
+                ),
+                found: Phrase::verbatim(other),
             }),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use glm_tokenizer::GlmTokenizer;
+use glm_tokenizer::phrase;
 
 use super::{process_response::is_python_space, reply::ChatOptions, reply_stream::ReplyStream};
 use crate::{
@@ -82,17 +83,23 @@ impl Model {
         let generation = options.generation.within(self);
         generation.validate()?;
         let text = BlankedText::new(text, &tokenizer.special_tokens().masks());
-        let refuse = |expected: &str| {
+        let refuse = |expected| {
             Err(Error::Prompt {
-                expected: expected.to_owned(),
+                expected,
                 tokens: tokenizer.encode(&text.texts.concat()).len(),
             })
         };
         if let ModelConfig::ChatGlm2(_) = self.config() {
-            return refuse("ChatGLM-6B: its successors have not learned to fill blanks");
+            return refuse(phrase!(
+                "prompt-no-blanks",
+                "ChatGLM-6B: its successors have not learned to fill blanks"
+            ));
         }
         if text.blanks.is_empty() {
-            return refuse("[MASK], [gMASK] or [sMASK] in the text, a blank to fill");
+            return refuse(phrase!(
+                "prompt-blank-in-text",
+                "[MASK], [gMASK] or [sMASK] in the text, a blank to fill"
+            ));
         }
         let mut infilling = StreamedInfilling {
             model: self,

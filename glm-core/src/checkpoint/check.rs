@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use glm_tokenizer::{Phrase, phrase};
+
 use crate::{
     checkpoint::{
         files::{CheckpointFiles, TensorInfo, WeightDType, WeightFormat},
@@ -82,7 +84,7 @@ fn refuse_unsupported(files: &CheckpointFiles) -> Result<()> {
         None => Ok(()),
         Some((content, info)) => Err(Error::UnsupportedModel {
             path: info.file.clone(),
-            found: content.to_string(),
+            found: content.into(),
         }),
     }
 }
@@ -213,19 +215,26 @@ fn check(expected: &ExpectedTensor, info: &TensorInfo) -> Result<()> {
     );
     match expected.role {
         Role::Matrix | Role::Vector | Role::Scales if !float => {
-            Err(wrong_type(info, "f32, f16 or bf16"))
+            Err(wrong_type(info, float_types()))
         }
-        Role::Codes if info.dtype != WeightDType::I8 => Err(wrong_type(info, "i8")),
+        Role::Codes if info.dtype != WeightDType::I8 => {
+            Err(wrong_type(info, Phrase::verbatim("i8")))
+        }
         _ => Ok(()),
     }
 }
 
 /// [`Error::TensorType`] for a tensor that should have been `expected`.
-pub(super) fn wrong_type(info: &TensorInfo, expected: &str) -> Error {
+pub(super) fn wrong_type(info: &TensorInfo, expected: Phrase) -> Error {
     Error::TensorType {
         path: info.file.clone(),
         tensor: info.name.clone(),
-        expected: expected.to_owned(),
-        found: info.type_name(),
+        expected,
+        found: Phrase::verbatim(info.type_name()),
     }
+}
+
+/// What the weights of a model can be, where they are no codes.
+pub(super) fn float_types() -> Phrase {
+    phrase!("type-of-floats", "f32, f16 or bf16")
 }

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use glm_tokenizer::Phrase;
 use glm_tokenizer::{
     GlmTokenizer,
     regular_file::{self, FileError, FileKind},
@@ -83,11 +84,11 @@ impl Companions {
     pub(super) fn write(mut self, dir: &Path, config: &ModelConfig) -> Result<Vec<PathBuf>> {
         let path = dir.join("config.json");
         let ours = config.to_json()?;
-        let ours: Map<String, Value> =
-            serde_json::from_str(&ours).map_err(|error| Error::malformed(&path, error))?;
+        let ours: Map<String, Value> = serde_json::from_str(&ours)
+            .map_err(|error| Error::malformed(&path, Phrase::verbatim(error)))?;
         self.config.extend(ours);
         let mut json = serde_json::to_vec_pretty(&self.config)
-            .map_err(|error| Error::malformed(&path, error))?;
+            .map_err(|error| Error::malformed(&path, Phrase::verbatim(error)))?;
         json.push(b'\n');
         self.files.push(("config.json", json));
         self.files

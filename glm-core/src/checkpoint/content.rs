@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use glm_tokenizer::{Phrase, phrase};
 use serde::Serialize;
 
 /// What a folder or file holds.
@@ -72,29 +73,42 @@ impl Content {
 }
 
 /// With its article: `a LoRA adapter`.
+impl From<Content> for Phrase {
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Checkpoint => phrase!("content-checkpoint", "a checkpoint"),
+            Content::Ggml => phrase!("content-ggml", "a ggml file"),
+            Content::Prepacked => phrase!("content-prepacked", "a prepacked file"),
+            Content::Weights => phrase!("content-weights", "weights without their configuration"),
+            Content::SwissArmyTransformer => phrase!(
+                "content-swiss-army-transformer",
+                "a checkpoint in the form of SwissArmyTransformer"
+            ),
+            Content::PTuningPrefix => phrase!("content-p-tuning-prefix", "a P-Tuning v2 prefix"),
+            Content::ModelWithPrefix => phrase!(
+                "content-model-with-prefix",
+                "a whole model with a P-Tuning v2 prefix in its weights"
+            ),
+            Content::LoraAdapter => phrase!("content-lora-adapter", "a LoRA adapter"),
+            Content::ModelWithAdapter => phrase!(
+                "content-model-with-adapter",
+                "a whole model with a LoRA adapter in its weights, not merged"
+            ),
+            Content::OtherAdapter => phrase!("content-other-adapter", "an adapter other than LoRA"),
+            Content::TextEncoder => phrase!("content-text-encoder", "a text encoder"),
+            Content::Collection => phrase!("content-collection", "several models"),
+            Content::Tokenizer => phrase!("content-tokenizer", "a tokenizer without a model"),
+            Content::PromptCache => phrase!("content-prompt-cache", "a prompt cache"),
+            Content::Images => phrase!("content-images", "images"),
+            Content::Data => phrase!("content-data", "data files"),
+            Content::Nothing => phrase!("content-nothing", "nothing that is known"),
+        }
+    }
+}
+
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Checkpoint => "a checkpoint",
-            Self::Ggml => "a ggml file",
-            Self::Prepacked => "a prepacked file",
-            Self::Weights => "weights without their configuration",
-            Self::SwissArmyTransformer => "a checkpoint in the form of SwissArmyTransformer",
-            Self::PTuningPrefix => "a P-Tuning v2 prefix",
-            Self::ModelWithPrefix => "a whole model with a P-Tuning v2 prefix in its weights",
-            Self::LoraAdapter => "a LoRA adapter",
-            Self::ModelWithAdapter => {
-                "a whole model with a LoRA adapter in its weights, not merged"
-            }
-            Self::OtherAdapter => "an adapter other than LoRA",
-            Self::TextEncoder => "a text encoder",
-            Self::Collection => "several models",
-            Self::Tokenizer => "a tokenizer without a model",
-            Self::PromptCache => "a prompt cache",
-            Self::Images => "images",
-            Self::Data => "data files",
-            Self::Nothing => "nothing that is known",
-        })
+        Phrase::from(*self).fmt(f)
     }
 }
 
@@ -115,14 +129,25 @@ pub enum Verdict {
     NotAModel,
 }
 
+impl From<Verdict> for Phrase {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Loads => phrase!("verdict-loads", "can be loaded"),
+            Verdict::Broken => phrase!("verdict-broken", "cannot be loaded as it is"),
+            Verdict::NotSupported => {
+                phrase!("verdict-not-supported", "recognised, but not supported yet")
+            }
+            Verdict::ChooseOne => phrase!(
+                "verdict-choose-one",
+                "several to choose from: give one of them"
+            ),
+            Verdict::NotAModel => phrase!("verdict-not-a-model", "not a model"),
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Loads => "can be loaded",
-            Self::Broken => "cannot be loaded as it is",
-            Self::NotSupported => "recognised, but not supported yet",
-            Self::ChooseOne => "several to choose from: give one of them",
-            Self::NotAModel => "not a model",
-        })
+        Phrase::from(*self).fmt(f)
     }
 }

@@ -6,6 +6,7 @@
 use std::{collections::HashMap, sync::mpsc, thread};
 
 use glm_quant::{PackedLayout, PackedMatrix};
+use glm_tokenizer::phrase;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
@@ -85,7 +86,10 @@ impl<'files> Conversion<'files> {
             let scales = files.get(&format!("{}_scale", tensor.name));
             let is_matrix = tensor.role == Role::Matrix && scales.is_none();
             if is_matrix && Form::of_blocks(info) != stored.of(&tensor) {
-                return Err(wrong_type(info, "the type of the other matrices"));
+                return Err(wrong_type(
+                    info,
+                    phrase!("type-of-others", "the type of the other matrices"),
+                ));
             }
             let stored_bytes = info.stored_len() + scales.map_or(0, TensorInfo::stored_len);
             tensors.push(Step {
@@ -259,7 +263,11 @@ impl<'files> Conversion<'files> {
                 .name("checkpoint".to_owned())
                 .spawn_scoped(scope, read_all)
                 .map_err(|error| Error::Execution {
-                    reason: format!("cannot start a thread: {error}"),
+                    reason: phrase!(
+                        "no-thread",
+                        "cannot start a thread: {reason}",
+                        reason = error
+                    ),
                 })?;
 
             let mut embedding = None;

@@ -26,6 +26,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glm_tokenizer::phrase;
 use serde::Serialize;
 
 use crate::config::{ModelConfig, ModelFamily};
@@ -271,9 +272,12 @@ impl CheckpointFiles {
         } else {
             Err(Error::malformed(
                 &stored.info.file,
-                format!(
-                    "tensor `{name}` should have {expected} bytes, found {}",
-                    bytes.len()
+                phrase!(
+                    "tensor-length",
+                    "tensor `{name}` should have {expected} bytes, found {found}",
+                    name,
+                    expected,
+                    found = bytes.len()
                 ),
             ))
         }
@@ -418,17 +422,18 @@ impl CheckpointFiles {
             if let Some(first) = self.tensors.get(&info.name) {
                 return Err(Error::malformed(
                     &info.file,
-                    format!(
-                        "tensor `{}` is in {} too",
-                        info.name,
-                        first.info.file.display()
+                    phrase!(
+                        "tensor-twice",
+                        "tensor `{name}` is in {other} too",
+                        name = &info.name,
+                        other = &first.info.file
                     ),
                 ));
             }
             if self.tensors.len() == MAX_TENSORS {
                 return Err(Error::TooLarge {
                     path: info.file,
-                    what: "tensors",
+                    what: phrase!("too-many-tensors", "tensors"),
                     most: MAX_TENSORS as u64,
                 });
             }

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use glm_quant::Bits;
+use glm_tokenizer::{Phrase, phrase};
 use half::{bf16, f16};
 use safetensors::{
     Dtype,
@@ -180,7 +181,10 @@ impl Writer {
             let Some(range) = range.filter(|range| range.len() == bytes.len()) else {
                 return Err(Error::OfficialLayout {
                     tensor: name,
-                    reason: "it is of another precision than the folder".to_owned(),
+                    reason: phrase!(
+                        "layout-other-precision",
+                        "it is of another precision than the folder"
+                    ),
                 });
             };
             let start = (LENGTH_BYTES + self.header_bytes + range.start) as u64;
@@ -211,8 +215,8 @@ fn header(path: &Path, tensors: &[FileTensor]) -> Result<Vec<u8>> {
         (tensor.name.clone(), info)
     };
     let metadata = Metadata::new(None, tensors.iter().map(info).collect());
-    let metadata = metadata.map_err(|error| Error::malformed(path, error))?;
-    serde_json::to_vec(&metadata).map_err(|error| Error::malformed(path, error))
+    let metadata = metadata.map_err(|error| Error::malformed(path, Phrase::verbatim(error)))?;
+    serde_json::to_vec(&metadata).map_err(|error| Error::malformed(path, Phrase::verbatim(error)))
 }
 
 /// The tensors of a folder that one of the model becomes, little-endian and row-major: halves, or codes and their scales.
@@ -266,7 +270,10 @@ fn halves(name: &str, dtype: FloatType, bytes: &Bytes) -> Result<Bytes> {
     } else {
         Err(Error::OfficialLayout {
             tensor: name.to_owned(),
-            reason: "it has weights beyond the range of half precision".to_owned(),
+            reason: phrase!(
+                "layout-beyond-half",
+                "it has weights beyond the range of half precision"
+            ),
         })
     }
 }

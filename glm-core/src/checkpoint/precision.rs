@@ -6,6 +6,7 @@
 use std::{fmt, path::Path, str::FromStr};
 
 use glm_quant::{Bits, GroupSize, PackedLayout};
+use glm_tokenizer::{Phrase, phrase};
 
 use crate::{
     checkpoint::{
@@ -132,8 +133,12 @@ impl FromStr for Precision {
             (Some(bits), Some(group)) => Ok(Self::Quantized { bits, group }),
             _ => Err(Error::InvalidOption {
                 option: "precision",
-                expected: format!("one of {}", Self::NAMES.join(", ")),
-                found: name.chars().take(60).collect(),
+                expected: phrase!(
+                    "option-one-of",
+                    "one of {names}",
+                    names = Self::NAMES.join(", ")
+                ),
+                found: Phrase::verbatim(name.chars().take(60).collect::<String>()),
             }),
         }
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::{
     checkpoint::{
-        check::wrong_type,
+        check::{float_types, wrong_type},
         files::{TensorInfo, WeightDType},
         names::layer_of,
         weight::{FloatType, Weight, bytes_of},
@@ -38,7 +38,7 @@ impl StoredTensor<'_> {
         self.check_finite()?;
         let dtype = FloatType::of(self.info.dtype);
         Ok(Weight::Float {
-            dtype: dtype.ok_or_else(|| wrong_type(self.info, "f32, f16 or bf16"))?,
+            dtype: dtype.ok_or_else(|| wrong_type(self.info, float_types()))?,
             shape: self.info.shape.clone(),
             bytes: self.bytes.into(),
         })
@@ -119,7 +119,7 @@ impl StoredTensor<'_> {
             WeightDType::F32 => values(bytes, f32::from_le_bytes),
             WeightDType::F16 => values(bytes, |b| f16::from_le_bytes(b).to_f32()),
             WeightDType::BF16 => values(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            _ => return Err(wrong_type(self.info, "f32, f16 or bf16")),
+            _ => return Err(wrong_type(self.info, float_types())),
         })
     }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use glm_tokenizer::{Family, GlmTokenizer, TokenizerFile};
+use glm_tokenizer::{Family, GlmTokenizer, Phrase, TokenizerFile, phrase};
 
 use crate::{
     checkpoint::companions::tokenizer_name,
@@ -66,7 +66,7 @@ impl TokenizerChoice {
 
     /// What may be wrong with it and cannot be told for sure: the tokenizers of ChatGLM2-6B and CodeGeeX2-6B have the same
     /// pieces, and the two configurations differ in a name or in the type of the weights.
-    pub(super) fn doubt(&self, config: &ModelConfig) -> Option<String> {
+    pub(super) fn doubt(&self, config: &ModelConfig) -> Option<Phrase> {
         let found = self.look.as_ref().ok()?;
         let found = (found.family == Family::ChatGlm2).then_some(found)?;
         let (family, other) = match (config.family(), found.dummy_prefix) {
@@ -74,10 +74,13 @@ impl TokenizerChoice {
             (ModelFamily::ChatGlm2, false) => ("ChatGLM2-6B", "CodeGeeX2-6B"),
             _ => return None,
         };
-        Some(format!(
-            "{} is the tokenizer of {other}, the model seems to be {family}: the two differ in the first token of a text; \
-             take the file that was published with the weights",
-            self.file.display()
+        Some(phrase!(
+            "inspection-doubtful-tokenizer",
+            "{file} is the tokenizer of {other}, the model seems to be {family}: the two differ in the first token of a \
+             text; take the file that was published with the weights",
+            file = &self.file,
+            other,
+            family
         ))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use glm_tokenizer::phrase;
 use glm_tokenizer::{GlmTokenizer, TokenId};
 
 use super::{CodeEnd, Language, Until, prompt::fitting_prompt};
@@ -138,8 +139,10 @@ impl Model {
         generation.validate()?;
         if let ModelConfig::ChatGlm(_) = self.config() {
             return Err(Error::Prompt {
-                expected: "a conversation: ChatGLM-6B does not complete code, CodeGeeX2-6B does"
-                    .to_owned(),
+                expected: phrase!(
+                    "prompt-no-code",
+                    "a conversation: ChatGLM-6B does not complete code, CodeGeeX2-6B does"
+                ),
                 tokens: tokenizer.encode(cursor.before).len(),
             });
         }

@@ -1,5 +1,6 @@
 //! The configuration of ChatGLM2-6B and CodeGeeX2-6B.
 
+use glm_tokenizer::{Phrase, phrase};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -113,7 +114,7 @@ impl ChatGlm2Config {
     pub(super) fn from_keys(keys: &Keys, family: ModelFamily) -> Result<Self> {
         for (key, default, published) in FIXED {
             if keys.boolean(key, default)? != published {
-                return Err(keys.error(key, published.to_string()));
+                return Err(keys.error(key, Phrase::verbatim(published)));
             }
         }
         let padded_vocab_size = keys.size("padded_vocab_size", MAX_VOCAB_SIZE, None)?;
@@ -122,11 +123,19 @@ impl ChatGlm2Config {
         let kv_channels = keys.size("kv_channels", MAX_HIDDEN_SIZE, Some(128))?;
         if kv_channels % 4 != 0 {
             // Half of a head is turned, in pairs.
-            return Err(keys.error("kv_channels", "a multiple of 4"));
+            return Err(keys.error(
+                "kv_channels",
+                phrase!("config-multiple-of-4", "a multiple of 4"),
+            ));
         }
         if num_attention_heads * kv_channels > MAX_HIDDEN_SIZE {
             let most = MAX_HIDDEN_SIZE / kv_channels;
-            let expected = format!("at most {most} with kv_channels {kv_channels}");
+            let expected = phrase!(
+                "config-heads-with-channels",
+                "at most {most} with kv_channels {kv_channels}",
+                most,
+                kv_channels
+            );
             return Err(keys.error("num_attention_heads", expected));
         }
         let multi_query_attention = keys.boolean("multi_query_attention", false)?;
@@ -135,7 +144,11 @@ impl ChatGlm2Config {
         if num_attention_heads % multi_query_group_num != 0 {
             return Err(keys.error(
                 "multi_query_group_num",
-                format!("a divisor of num_attention_heads ({num_attention_heads})"),
+                phrase!(
+                    "config-divisor-of-heads",
+                    "a divisor of num_attention_heads ({heads})",
+                    heads = num_attention_heads
+                ),
             ));
         }
         let token = |key, id| keys.token(key, padded_vocab_size, Some(id));

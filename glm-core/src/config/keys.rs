@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use glm_tokenizer::{Phrase, phrase};
 use serde_json::{Map, Value};
 
 use super::{
@@ -37,24 +38,27 @@ impl Keys {
     }
 
     /// `expected` was not met by what the file says for `key`.
-    pub(super) fn error(&self, key: &str, expected: impl Into<String>) -> Error {
+    pub(super) fn error(&self, key: &str, expected: Phrase) -> Error {
         // A hostile value can be as long as the file; a sentence should not.
-        let found: String = match self.get(key) {
-            None => "nothing".into(),
-            Some(value) => value.to_string().chars().take(60).collect(),
+        let found = match self.get(key) {
+            None => phrase!("config-nothing", "nothing"),
+            Some(value) => {
+                let value: String = value.to_string().chars().take(60).collect();
+                Phrase::verbatim(value)
+            }
         };
         Error::Config {
             path: self.path.clone(),
             key: key.into(),
-            expected: expected.into(),
+            expected,
             found,
         }
     }
 
-    pub(super) fn unsupported(&self, found: impl Into<String>) -> Error {
+    pub(super) fn unsupported(&self, found: Phrase) -> Error {
         Error::UnsupportedModel {
             path: self.path.clone(),
-            found: found.into(),
+            found,
         }
     }
 
@@ -64,15 +68,19 @@ impl Keys {
             None => {
                 if self.get("architectures").is_none() && self.get("position_encoding_2d").is_none()
                 {
-                    return Err(self.error("model_type", "\"chatglm\""));
+                    return Err(self.error("model_type", Phrase::verbatim("\"chatglm\"")));
                 }
             }
             Some(Value::String(name)) if name == "chatglm" => {}
             Some(Value::String(name)) => {
                 let name: String = name.chars().take(60).collect();
-                return Err(self.unsupported(format!("a model of type \"{name}\"")));
+                return Err(self.unsupported(phrase!(
+                    "found-model-type",
+                    "a model of type \"{name}\"",
+                    name
+                )));
             }
-            Some(_) => return Err(self.error("model_type", "a string")),
+            Some(_) => return Err(self.error("model_type", phrase!("config-string", "a string"))),
         }
         let has_any = |keys: &[&str]| keys.iter().any(|key| self.get(key).is_some());
         // CodeGeeX2 is ChatGLM2-6B trained on code, in bf16.
@@ -93,21 +101,25 @@ impl Keys {
         })
     }
 
-    pub(super) fn whole_number(&self, key: &str, expected: &str) -> Result<Option<usize>> {
+    pub(super) fn whole_number(
+        &self,
+        key: &str,
+        expected: impl Fn() -> Phrase,
+    ) -> Result<Option<usize>> {
         self.get(key)
             .map(|value| {
                 value
                     .as_u64()
                     .and_then(|number| usize::try_from(number).ok())
-                    .ok_or_else(|| self.error(key, expected))
+                    .ok_or_else(|| self.error(key, expected()))
             })
             .transpose()
     }
 
     pub(super) fn optional_size(&self, key: &str, max: usize) -> Result<Option<usize>> {
-        let expected = format!("a whole number from 1 to {max}");
-        match self.whole_number(key, &expected)? {
-            Some(number) if !(1..=max).contains(&number) => Err(self.error(key, expected)),
+        let expected = || size_up_to(max);
+        match self.whole_number(key, expected)? {
+            Some(number) if !(1..=max).contains(&number) => Err(self.error(key, expected())),
             number => Ok(number),
         }
     }
@@ -115,7 +127,7 @@ impl Keys {
     pub(super) fn size(&self, key: &str, max: usize, default: Option<usize>) -> Result<usize> {
         self.optional_size(key, max)?
             .or(default)
-            .ok_or_else(|| self.error(key, format!("a whole number from 1 to {max}")))
+            .ok_or_else(|| self.error(key, size_up_to(max)))
     }
 
     pub(super) fn token(
@@ -124,11 +136,17 @@ impl Keys {
         vocab_size: usize,
         default: Option<usize>,
     ) -> Result<usize> {
-        let expected = format!("a token id below vocab_size ({vocab_size})");
-        self.whole_number(key, &expected)?
+        let expected = || {
+            phrase!(
+                "config-token-id",
+                "a token id below vocab_size ({vocab_size})",
+                vocab_size
+            )
+        };
+        self.whole_number(key, expected)?
             .or(default)
             .filter(|id| *id < vocab_size)
-            .ok_or_else(|| self.error(key, expected))
+            .ok_or_else(|| self.error(key, expected()))
     }
 
     /// As [`Keys::token`], for an id that is `published` for this vocabulary: another one would be a token of the text.
@@ -140,9 +158,15 @@ impl Keys {
     ) -> Result<usize> {
         let found = self.token(key, vocab_size, published)?;
         match published {
-            Some(id) if id != found => {
-                Err(self.error(key, format!("{id} for a vocabulary of {vocab_size}")))
-            }
+            Some(id) if id != found => Err(self.error(
+                key,
+                phrase!(
+                    "config-published-id",
+                    "{id} for a vocabulary of {vocab_size}",
+                    id,
+                    vocab_size
+                ),
+            )),
             _ => Ok(found),
         }
     }
@@ -152,7 +176,7 @@ impl Keys {
             None => Ok(default),
             Some(value) => value
                 .as_bool()
-                .ok_or_else(|| self.error(key, "true or false")),
+                .ok_or_else(|| self.error(key, phrase!("config-boolean", "true or false"))),
         }
     }
 
@@ -165,7 +189,12 @@ impl Keys {
         // end must survive the conversion to f32.
         value
             .filter(|eps| (f64::from(f32::MIN_POSITIVE)..=1.0).contains(eps))
-            .ok_or_else(|| self.error(key, "a positive number, at most 1"))
+            .ok_or_else(|| {
+                self.error(
+                    key,
+                    phrase!("config-epsilon", "a positive number, at most 1"),
+                )
+            })
     }
 
     /// A factor that the official code of ChatGLM2-6B divides positions by, and that of ChatGLM3-6B multiplies another
@@ -174,24 +203,30 @@ impl Keys {
         let ratio = self.get(key).map_or(Some(1.0), Value::as_f64);
         let ratio = ratio
             .filter(|ratio| (1.0..=1000.0).contains(ratio))
-            .ok_or_else(|| self.error(key, "a number from 1 to 1000"))?;
+            .ok_or_else(|| {
+                self.error(key, phrase!("config-rope-ratio", "a number from 1 to 1000"))
+            })?;
         if ratio > 1.0
             && self
                 .text("_name_or_path")
                 .to_lowercase()
                 .contains("chatglm3")
         {
-            return Err(self.unsupported("a ChatGLM3-6B with a rope_ratio"));
+            return Err(self.unsupported(phrase!(
+                "found-chatglm3-rope-ratio",
+                "a ChatGLM3-6B with a rope_ratio"
+            )));
         }
         Ok(ratio)
     }
 
     pub(super) fn quantization_bit(&self, key: &str) -> Result<Option<QuantizationBit>> {
-        match self.whole_number(key, "0, 4 or 8")? {
+        let expected = || phrase!("config-bits", "0, 4 or 8");
+        match self.whole_number(key, expected)? {
             None | Some(0) => Ok(None),
             Some(4) => Ok(Some(QuantizationBit::Int4)),
             Some(8) => Ok(Some(QuantizationBit::Int8)),
-            Some(_) => Err(self.error(key, "0, 4 or 8")),
+            Some(_) => Err(self.error(key, expected())),
         }
     }
 
@@ -206,9 +241,15 @@ impl Keys {
             (true, None) if self.get("pad_token_id").is_none() => Ok(PositionRules::Early),
             (true, None | Some(Some("late"))) => Ok(PositionRules::Late),
             (true, Some(Some("early"))) => Ok(PositionRules::Early),
-            (true, _) => Err(self.error(key, "\"early\" or \"late\"")),
+            (true, _) => Err(self.error(
+                key,
+                phrase!("config-early-or-late", "\"early\" or \"late\""),
+            )),
             (false, None | Some(Some("second_generation"))) => Ok(PositionRules::SecondGeneration),
-            (false, _) => Err(self.error(key, "left out for this vocabulary")),
+            (false, _) => Err(self.error(
+                key,
+                phrase!("config-left-out", "left out for this vocabulary"),
+            )),
         }
     }
 
@@ -221,4 +262,8 @@ impl Keys {
             _ => None,
         }
     }
+}
+
+fn size_up_to(most: usize) -> Phrase {
+    phrase!("config-size", "a whole number from 1 to {most}", most)
 }

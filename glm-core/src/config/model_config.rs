@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use glm_tokenizer::{Phrase, phrase};
 use serde_json::Value;
 
 use super::{
@@ -66,9 +67,11 @@ impl ModelConfig {
             family @ (ModelFamily::ChatGlm2 | ModelFamily::CodeGeeX2) => {
                 ChatGlm2Config::from_keys(&keys, family).map(Self::ChatGlm2)
             }
-            ModelFamily::VisualGlm => {
-                Err(keys.unsupported(format!("a checkpoint of {}", ModelFamily::VisualGlm.name())))
-            }
+            ModelFamily::VisualGlm => Err(keys.unsupported(phrase!(
+                "found-checkpoint-of",
+                "a checkpoint of {model}",
+                model = ModelFamily::VisualGlm.name()
+            ))),
         }
     }
 
@@ -89,7 +92,7 @@ impl ModelConfig {
             }
             serde_json::to_string_pretty(&value)
         };
-        write().map_err(|e: serde_json::Error| Error::malformed("config.json", e))
+        write().map_err(|e: serde_json::Error| Error::malformed("config.json", Phrase::verbatim(e)))
     }
 
     /// The model that was published with such a configuration.

@@ -111,7 +111,7 @@ fn inner_size_defaults_to_four_times_hidden() {
 #[test]
 fn other_models_are_named() {
     let found = |value: Value| match parse(&value) {
-        Err(Error::UnsupportedModel { found, .. }) => found,
+        Err(Error::UnsupportedModel { found, .. }) => found.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(found(with(&[("model_type", json!("llama"))])).contains("llama"));
@@ -225,7 +225,7 @@ fn every_bad_value_names_its_key() {
     ] {
         match parse(&without(&[name])) {
             Err(Error::Config { key, found, .. }) => {
-                assert_eq!((key.as_str(), found.as_str()), (name, "nothing"))
+                assert_eq!((key.as_str(), found.english()), (name, "nothing"))
             }
             other => panic!("{name}: {other:?}"),
         }

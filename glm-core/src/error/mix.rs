@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use glm_tokenizer::{Phrase, phrase};
+
 /// How the files of a folder contradict each other. Downloads of different dates were mixed, or a file was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,82 +60,110 @@ pub enum Mix {
     FloatEmbedding,
 }
 
-impl fmt::Display for Mix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::OtherLayerCount { weights, config } => {
-                return write!(
-                    f,
-                    "the weights have {weights} layers, the configuration says `num_layers` {config}; take both from one \
-                     model, and check that all files were downloaded"
-                );
-            }
-            Self::OtherWidth { weights, config } => {
-                return write!(
-                    f,
-                    "the weights are {weights} wide, the configuration says `hidden_size` {config}; take both from one model"
-                );
-            }
-            Self::FirstVocabularySecondIds => {
-                "vocab_size is that of the first generation (150528), bos_token_id that of the second (130004); take the \
-                 config.json that was published with the weights"
-            }
-            Self::SecondVocabularyFirstIds => {
-                "vocab_size is that of the second generation (130528), bos_token_id that of the first (150004); take the \
-                 config.json that was published with the weights"
-            }
-            Self::FirstWeights => {
-                "the weights are of the first generation (150528 ids), the configuration is of the second (130528); take \
-                 both from one revision"
-            }
-            Self::SecondWeights => {
-                "the weights are of the second generation (130528 ids), the configuration is of the first (150528); take \
-                 both from one revision"
-            }
-            Self::ChatGlm2Weights => {
-                "the weights are of ChatGLM2-6B or a successor, the configuration is of ChatGLM-6B"
-            }
-            Self::ChatGlmWeights => {
-                "the weights are of ChatGLM-6B, the configuration is of ChatGLM2-6B or a successor"
-            }
-            Self::VisualGlmWeights => {
+impl From<Mix> for Phrase {
+    fn from(mix: Mix) -> Self {
+        match mix {
+            Mix::OtherLayerCount { weights, config } => phrase!(
+                "mix-other-layer-count",
+                "the weights have {weights} layers, the configuration says `num_layers` {config}; take both from one \
+                 model, and check that all files were downloaded",
+                weights,
+                config
+            ),
+            Mix::OtherWidth { weights, config } => phrase!(
+                "mix-other-width",
+                "the weights are {weights} wide, the configuration says `hidden_size` {config}; take both from one \
+                 model",
+                weights,
+                config
+            ),
+            Mix::FirstVocabularySecondIds => phrase!(
+                "mix-first-vocabulary-second-ids",
+                "vocab_size is that of the first generation (150528), bos_token_id that of the second (130004); take \
+                 the config.json that was published with the weights"
+            ),
+            Mix::SecondVocabularyFirstIds => phrase!(
+                "mix-second-vocabulary-first-ids",
+                "vocab_size is that of the second generation (130528), bos_token_id that of the first (150004); take \
+                 the config.json that was published with the weights"
+            ),
+            Mix::FirstWeights => phrase!(
+                "mix-first-weights",
+                "the weights are of the first generation (150528 ids), the configuration is of the second (130528); \
+                 take both from one revision"
+            ),
+            Mix::SecondWeights => phrase!(
+                "mix-second-weights",
+                "the weights are of the second generation (130528 ids), the configuration is of the first (150528); \
+                 take both from one revision"
+            ),
+            Mix::ChatGlm2Weights => phrase!(
+                "mix-chatglm2-weights",
+                "the weights are of ChatGLM2-6B or a successor, the configuration is of ChatGLM-6B",
+            ),
+            Mix::ChatGlmWeights => phrase!(
+                "mix-chatglm-weights",
+                "the weights are of ChatGLM-6B, the configuration is of ChatGLM2-6B or a successor",
+            ),
+            Mix::VisualGlmWeights => phrase!(
+                "mix-visualglm-weights",
                 "the weights are of VisualGLM-6B, the configuration is of ChatGLM-6B"
-            }
-            Self::FirstTokenizer => {
+            ),
+            Mix::FirstTokenizer => phrase!(
+                "mix-first-tokenizer",
                 "the tokenizer is of the first generation, whose text begins at id 20000, the model is of the second; \
                  take ice_text.model from the revision of the weights"
-            }
-            Self::SecondTokenizer => {
-                "the tokenizer is of the second generation, whose text begins at id 0, the model is of the first; take \
-                 ice_text.model from the revision of the weights"
-            }
-            Self::ChatGlm2Tokenizer => {
-                "the tokenizer is of ChatGLM2-6B or a successor, the model is ChatGLM-6B; its file is ice_text.model"
-            }
-            Self::ChatGlmTokenizer => {
-                "the tokenizer is of ChatGLM-6B, the model is ChatGLM2-6B or a successor; its file is tokenizer.model"
-            }
-            Self::MissingPrefix => {
-                "the configuration says `pre_seq_len`, which is the length of a P-Tuning v2 prefix, the weights hold no \
-                 prefix; take the config.json of the model, or remove the key to use the model without a prefix"
-            }
-            Self::FloatWeights => {
-                "the configuration says `quantization_bit`, the weights are not quantised; take the config.json of the \
-                 fp16 model"
-            }
-            Self::QuantizedWeights => {
-                "the weights are quantised, the configuration does not say so (`quantization_bit`); take the config.json \
-                 that was published with them"
-            }
-            Self::Int8Weights => "the configuration says INT4, the weights are INT8",
-            Self::Int4Weights => "the configuration says INT8, the weights are INT4",
-            Self::QuantizedEmbedding => {
-                "the embedding is quantised, the configuration does not say so (`quantization_embeddings`)"
-            }
-            Self::FloatEmbedding => {
-                "the configuration says `quantization_embeddings`, the embedding is not quantised"
-            }
-        };
-        f.write_str(text)
+            ),
+            Mix::SecondTokenizer => phrase!(
+                "mix-second-tokenizer",
+                "the tokenizer is of the second generation, whose text begins at id 0, the model is of the first; \
+                 take ice_text.model from the revision of the weights"
+            ),
+            Mix::ChatGlm2Tokenizer => phrase!(
+                "mix-chatglm2-tokenizer",
+                "the tokenizer is of ChatGLM2-6B or a successor, the model is ChatGLM-6B; its file is ice_text.model",
+            ),
+            Mix::ChatGlmTokenizer => phrase!(
+                "mix-chatglm-tokenizer",
+                "the tokenizer is of ChatGLM-6B, the model is ChatGLM2-6B or a successor; its file is tokenizer.model",
+            ),
+            Mix::MissingPrefix => phrase!(
+                "mix-missing-prefix",
+                "the configuration says `pre_seq_len`, which is the length of a P-Tuning v2 prefix, the weights hold \
+                 no prefix; take the config.json of the model, or remove the key to use the model without a prefix"
+            ),
+            Mix::FloatWeights => phrase!(
+                "mix-float-weights",
+                "the configuration says `quantization_bit`, the weights are not quantised; take the config.json of \
+                 the fp16 model"
+            ),
+            Mix::QuantizedWeights => phrase!(
+                "mix-quantized-weights",
+                "the weights are quantised, the configuration does not say so (`quantization_bit`); take the \
+                 config.json that was published with them"
+            ),
+            Mix::Int8Weights => phrase!(
+                "mix-int8-weights",
+                "the configuration says INT4, the weights are INT8"
+            ),
+            Mix::Int4Weights => phrase!(
+                "mix-int4-weights",
+                "the configuration says INT8, the weights are INT4"
+            ),
+            Mix::QuantizedEmbedding => phrase!(
+                "mix-quantized-embedding",
+                "the embedding is quantised, the configuration does not say so (`quantization_embeddings`)",
+            ),
+            Mix::FloatEmbedding => phrase!(
+                "mix-float-embedding",
+                "the configuration says `quantization_embeddings`, the embedding is not quantised",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Phrase::from(*self).fmt(f)
     }
 }

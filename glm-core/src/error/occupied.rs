@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use glm_tokenizer::{Phrase, phrase};
+
 /// What is in the way of an output, and what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,24 +20,37 @@ pub enum Occupied {
     BeingWritten,
 }
 
+impl From<Occupied> for Phrase {
+    fn from(why: Occupied) -> Self {
+        match why {
+            Occupied::File => phrase!(
+                "occupied-file",
+                "exists already and is a file; remove it, give another name, or have it replaced (`--force`)",
+            ),
+            Occupied::Folder => phrase!(
+                "occupied-folder",
+                "exists already and is a folder with files in it; give another name, empty it, or have its files \
+                 replaced (`--force`)"
+            ),
+            Occupied::Source => phrase!(
+                "occupied-source",
+                "is what the output is made from, or part of it; it is never overwritten, give another place",
+            ),
+            Occupied::OtherTokenizer => phrase!(
+                "occupied-other-tokenizer",
+                "exists already and is the tokenizer of another model; write to another folder, or move that file \
+                 away"
+            ),
+            Occupied::BeingWritten => phrase!(
+                "occupied-being-written",
+                "is being written by another process; wait until that has ended"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for Occupied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File => {
-                "exists already and is a file; remove it, give another name, or have it replaced (`--force`)"
-            }
-            Self::Folder => {
-                "exists already and is a folder with files in it; give another name, empty it, or have its files replaced (`--force`)"
-            }
-            Self::Source => {
-                "is what the output is made from, or part of it; it is never overwritten, give another place"
-            }
-            Self::OtherTokenizer => {
-                "exists already and is the tokenizer of another model; write to another folder, or move that file away"
-            }
-            Self::BeingWritten => {
-                "is being written by another process; wait until that has ended"
-            }
-        })
+        Phrase::from(*self).fmt(f)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use glm_tokenizer::{Phrase, phrase};
+
 /// What of a snapshot ([`Prefix::save`](crate::prefix_cache::Prefix::save)) is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,16 +24,24 @@ pub enum SnapshotField {
     Tokens,
 }
 
+impl From<SnapshotField> for Phrase {
+    fn from(field: SnapshotField) -> Self {
+        match field {
+            SnapshotField::Beginning => phrase!("snapshot-field-beginning", "beginning"),
+            SnapshotField::Version => phrase!("snapshot-field-version", "format version"),
+            SnapshotField::Precision => {
+                phrase!("snapshot-field-precision", "precision of keys and values")
+            }
+            SnapshotField::Length => phrase!("snapshot-field-length", "length"),
+            SnapshotField::Model => phrase!("snapshot-field-model", "digest of the model"),
+            SnapshotField::Checksum => phrase!("snapshot-field-checksum", "checksum"),
+            SnapshotField::Tokens => phrase!("snapshot-field-tokens", "list of tokens"),
+        }
+    }
+}
+
 impl fmt::Display for SnapshotField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Beginning => "beginning",
-            Self::Version => "format version",
-            Self::Precision => "precision of keys and values",
-            Self::Length => "length",
-            Self::Model => "digest of the model",
-            Self::Checksum => "checksum",
-            Self::Tokens => "list of tokens",
-        })
+        Phrase::from(*self).fmt(f)
     }
 }

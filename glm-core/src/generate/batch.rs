@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use glm_tokenizer::phrase;
+
 use super::{
     CancelToken, FinishReason, LogitsProcessor,
     answer::{Answer, Generated},
@@ -78,7 +80,7 @@ impl<'model> BatchGenerator<'model> {
     ) -> Result<Self> {
         let Some((first, others)) = prompts.split_first() else {
             return Err(Error::Prompt {
-                expected: "at least one prompt".to_owned(),
+                expected: phrase!("prompt-at-least-one", "at least one prompt"),
                 tokens: 0,
             });
         };

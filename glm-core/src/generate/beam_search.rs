@@ -4,10 +4,12 @@
 //! Two of these rules surprise: processors act on log-probabilities, which nothing makes add up to one again; and the
 //! length that a score is divided by counts the prompt, with its padding, but not the token that ends the answer.
 
+use glm_tokenizer::phrase;
+
 use super::{
     CancelToken, FinishReason, Sampler,
     log_probs::log_sum_exp,
-    options::{GenerationOptions, require},
+    options::{GenerationOptions, at_least_one, require},
     sampler_for, to_host,
 };
 use crate::{error::Result, model::Model, prefix_lm::TokenId, setters::setters};
@@ -84,17 +86,23 @@ impl BeamSearchOptions {
             num_return_sequences,
             ..
         } = *self;
-        require(num_beams > 0, "num_beams", "at least 1", num_beams)?;
+        require(num_beams > 0, "num_beams", at_least_one, num_beams)?;
         require(
             length_penalty.is_finite(),
             "length_penalty",
-            "a finite number",
+            || phrase!("option-finite", "a finite number"),
             length_penalty,
         )?;
         require(
             (1..=num_beams).contains(&num_return_sequences),
             "num_return_sequences",
-            &format!("from 1 to num_beams, {num_beams}"),
+            || {
+                phrase!(
+                    "option-up-to-num-beams",
+                    "from 1 to num_beams, {num_beams}",
+                    num_beams
+                )
+            },
             num_return_sequences,
         )
     }
@@ -147,7 +155,13 @@ pub fn beam_search_until(
     require(
         num_beams <= model.vocab_size() / 2,
         "num_beams",
-        &format!("at most half the vocabulary size {}", model.vocab_size()),
+        || {
+            phrase!(
+                "option-half-vocabulary",
+                "at most half the vocabulary size {vocab_size}",
+                vocab_size = model.vocab_size()
+            )
+        },
         num_beams,
     )?;
     let prompt_len = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use glm_tokenizer::{Phrase, phrase};
+
 use super::options::{GenerationOptions, require};
 use crate::{
     error::{Error, Result},
@@ -235,16 +237,30 @@ fn score<'a>(scores: &'a mut [f32], id: TokenId, option: &'static str) -> Result
 pub(super) fn not_in_vocabulary(option: &'static str, id: TokenId, vocab_size: usize) -> Error {
     Error::InvalidOption {
         option,
-        expected: format!("made of ids below the vocabulary size {vocab_size}"),
-        found: id.to_string(),
+        expected: phrase!(
+            "option-ids",
+            "made of ids below the vocabulary size {vocab_size}",
+            vocab_size
+        ),
+        found: Phrase::verbatim(id),
     }
 }
 
 /// An error when every token is forbidden.
 pub(super) fn require_a_token(scores: &[f32]) -> Result<()> {
     let is_left = scores.iter().any(|score| *score > f32::NEG_INFINITY);
-    let expected = "such that at least one token stays possible";
-    require(is_left, "logits processors", expected, "none left")
+    let expected = || {
+        phrase!(
+            "option-a-token-left",
+            "such that at least one token stays possible"
+        )
+    };
+    require(
+        is_left,
+        "logits processors",
+        expected,
+        phrase!("option-none-left", "none left"),
+    )
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use glm_tokenizer::{Phrase, Value, phrase};
+
 use super::logits_processor::{LogitsProcessor, LogitsProcessors};
 use crate::{
     error::{Error, Result},
@@ -214,9 +216,9 @@ impl GenerationOptions {
             repetition_penalty,
             ..
         } = self;
-        require(*max_length > 0, "max_length", "at least 1", max_length)?;
+        require(*max_length > 0, "max_length", at_least_one, max_length)?;
         if let Some(tokens) = max_new_tokens {
-            require(*tokens > 0, "max_new_tokens", "at least 1", tokens)?;
+            require(*tokens > 0, "max_new_tokens", at_least_one, tokens)?;
         }
         let lengths = [
             (
@@ -237,7 +239,7 @@ impl GenerationOptions {
                 require(
                     least <= most,
                     option,
-                    &format!("at most {limit}, {most}"),
+                    || phrase!("option-at-most", "at most {limit}, {most}", limit, most),
                     least,
                 )?;
             }
@@ -245,13 +247,18 @@ impl GenerationOptions {
         require(
             *temperature >= 0.0 && temperature.is_finite(),
             "temperature",
-            "a finite number of at least 0 (0 is greedy)",
+            || {
+                phrase!(
+                    "option-temperature",
+                    "a finite number of at least 0 (0 is greedy)"
+                )
+            },
             temperature,
         )?;
         require(
             *top_p > 0.0 && *top_p <= 1.0,
             "top_p",
-            "above 0 and at most 1 (1 switches it off)",
+            || phrase!("option-top-p", "above 0 and at most 1 (1 switches it off)"),
             top_p,
         )?;
         // The scores are f32, so the penalty must still be a positive number after rounding to f32.
@@ -259,7 +266,12 @@ impl GenerationOptions {
         require(
             penalty > 0.0 && penalty.is_finite(),
             "repetition_penalty",
-            "a finite number above 0 (1 switches it off)",
+            || {
+                phrase!(
+                    "option-repetition-penalty",
+                    "a finite number above 0 (1 switches it off)"
+                )
+            },
             repetition_penalty,
         )?;
         for (option, penalty) in [
@@ -270,7 +282,7 @@ impl GenerationOptions {
             require(
                 is_finite,
                 option,
-                "a finite number (0 switches it off)",
+                || phrase!("option-penalty", "a finite number (0 switches it off)"),
                 penalty,
             )?;
         }
@@ -278,15 +290,15 @@ impl GenerationOptions {
         require(
             !empty,
             "bad_words_ids",
-            "a list of non-empty words",
-            "an empty word",
+            || phrase!("option-words", "a list of non-empty words"),
+            phrase!("option-empty-word", "an empty word"),
         )?;
         let empty = self.stop.iter().any(String::is_empty);
         require(
             !empty,
             "stop",
-            "a list of non-empty strings",
-            "an empty string",
+            || phrase!("option-strings", "a list of non-empty strings"),
+            phrase!("option-empty-string", "an empty string"),
         )
     }
 }
@@ -295,17 +307,21 @@ impl GenerationOptions {
 pub(super) fn require(
     holds: bool,
     option: &'static str,
-    expected: &str,
-    found: impl std::fmt::Display,
+    expected: impl FnOnce() -> Phrase,
+    found: impl Into<Value>,
 ) -> Result<()> {
     if holds {
         return Ok(());
     }
     Err(Error::InvalidOption {
         option,
-        expected: expected.to_owned(),
-        found: found.to_string(),
+        expected: expected(),
+        found: found.into().into(),
     })
+}
+
+pub(super) fn at_least_one() -> Phrase {
+    phrase!("option-at-least-one", "at least 1")
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ use crate::{
     error::{Error, Result},
     split_mix,
 };
+use glm_tokenizer::phrase;
 
 /// The score of the fallback token when scores were invalid; the others are 0.
 const INVALID_SCORE: f32 = 5e4;
@@ -86,8 +87,15 @@ impl Sampler {
             Some(seed) => seed,
             None => getrandom::u64().map_err(|error| Error::InvalidOption {
                 option: "seed",
-                expected: "given when the operating system has no random numbers".to_owned(),
-                found: format!("none ({error})"),
+                expected: phrase!(
+                    "option-seed",
+                    "given when the operating system has no random numbers"
+                ),
+                found: phrase!(
+                    "option-no-seed",
+                    "none ({reason})",
+                    reason = error.to_string()
+                ),
             })?,
         };
         Ok(Self {
@@ -155,8 +163,8 @@ impl Sampler {
         if logits.is_empty() {
             return Err(Error::InvalidOption {
                 option: "logits",
-                expected: "at least one score".to_owned(),
-                found: "none".to_owned(),
+                expected: phrase!("option-logits", "at least one score"),
+                found: phrase!("option-none", "none"),
             });
         }
         if self.repetition_penalty != 1.0 {

@@ -1,5 +1,8 @@
 //! Addresses on the web: where they lead, and what of them is shown.
 
+use std::fmt;
+
+use glm_tokenizer::Phrase;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::Uri;
 
@@ -69,6 +72,11 @@ pub(super) fn without_credentials(address: &str) -> String {
         "{scheme}{}",
         rest.split('?').next().unwrap_or_default()
     ))
+}
+
+/// For messages: what a server or another library wrote.
+pub(super) fn quoted(text: impl fmt::Display) -> Phrase {
+    Phrase::verbatim(excerpt(&text.to_string()))
 }
 
 /// For messages: what a server wrote, on one line and not endless.

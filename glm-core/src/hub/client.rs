@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use glm_tokenizer::phrase;
 use serde::Deserialize;
 use ureq::{
     Agent, Body,
@@ -16,7 +17,7 @@ use ureq::{
 };
 
 use super::{
-    address::{excerpt, percent_encoded, redirect_target, shown},
+    address::{excerpt, percent_encoded, quoted, redirect_target, shown},
     checksum::Etag,
     endpoint::Endpoint,
     error::HubError,
@@ -114,21 +115,30 @@ impl Client {
         let mut json = Vec::new();
         body.read_to_end(&mut json)
             .map_err(|error| self.failed(&url, error.into()))?;
-        let malformed = |reason: String| HubError::reply(&url, &reason);
+        let malformed = |reason| HubError::reply(&url, reason);
         if json.len() as u64 > MAX_LISTING_BYTES {
-            let limit = format!("a listing has at most {MAX_LISTING_BYTES} bytes");
+            let limit = phrase!(
+                "hub-listing-too-long",
+                "a listing has at most {most} bytes",
+                most = MAX_LISTING_BYTES
+            );
             return Err(malformed(limit));
         }
         let repository: Repository =
-            serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
+            serde_json::from_slice(&json).map_err(|error| malformed(quoted(error)))?;
         // It becomes the name of a folder.
         if !is_commit(&repository.sha) {
-            return Err(malformed(format!("{:?} is no commit", repository.sha)));
+            return Err(malformed(phrase!(
+                "hub-no-commit",
+                "{commit} is no commit",
+                commit = excerpt(&format!("{:?}", repository.sha))
+            )));
         }
         if self.source.is_commit() && repository.sha != self.source.revision {
-            return Err(malformed(format!(
-                "it gives commit {} instead",
-                repository.sha
+            return Err(malformed(phrase!(
+                "hub-other-commit",
+                "it gives commit {commit} instead",
+                commit = &repository.sha
             )));
         }
         Ok(Listing {
@@ -160,15 +170,15 @@ impl Client {
         let etag = header_text(headers, LINKED_ETAG)
             .or_else(|| header_text(headers, header::ETAG.as_str()));
         let size = header_text(headers, LINKED_SIZE).or(length);
-        let malformed = |reason: &str| HubError::reply(&url, reason);
+        let malformed = |reason| HubError::reply(&url, reason);
         let etag = etag.and_then(Etag::from_header);
         let size = size.and_then(|size| size.parse().ok());
         Ok(RemoteFile {
             name: name.to_owned(),
             etag: etag
-                .ok_or_else(|| malformed("there is no usable etag"))?
+                .ok_or_else(|| malformed(phrase!("hub-no-etag", "there is no usable etag")))?
                 .of_file(&encoded),
-            size: size.ok_or_else(|| malformed("there is no length"))?,
+            size: size.ok_or_else(|| malformed(phrase!("hub-no-length", "there is no length")))?,
             url,
         })
     }
@@ -185,10 +195,10 @@ impl Client {
     /// A failure below HTTP, as an error of this request.
     pub(super) fn failed(&self, url: &str, error: ureq::Error) -> HubError {
         let url = url.to_owned();
-        let reason = excerpt(&match &error {
-            ureq::Error::Io(error) => error.to_string(),
-            other => other.to_string(),
-        });
+        let reason = match &error {
+            ureq::Error::Io(error) => quoted(error),
+            other => quoted(other),
+        };
         match error {
             ureq::Error::Timeout(ureq::Timeout::PerRead | ureq::Timeout::PerWrite) => {
                 HubError::Stalled {
@@ -215,8 +225,10 @@ impl Client {
         url: &str,
         ask: Ask,
     ) -> std::result::Result<Response<Body>, HubError> {
-        let bad = |reason: &str| HubError::reply(url, reason);
-        let mut uri: Uri = url.parse().map_err(|_| bad("it is no address"))?;
+        let bad = |reason| HubError::reply(url, reason);
+        let mut uri: Uri = url
+            .parse()
+            .map_err(|_| bad(phrase!("hub-no-address", "it is no address")))?;
         // A server that was redirected to does not say what is asked of the hub in the user's name.
         let mut at_endpoint = true;
         for _ in 0..=MAX_REDIRECTS {
@@ -232,7 +244,7 @@ impl Client {
             if let Ask::Content { from: from @ 1.. } = ask {
                 request = request.header(header::RANGE, format!("bytes={from}-"));
             }
-            let request = request.body(()).map_err(|error| bad(&error.to_string()))?;
+            let request = request.body(()).map_err(|error| bad(quoted(error)))?;
             let longest =
                 (ask == Ask::Listing).then(|| self.timeout.saturating_mul(MAX_LISTING_TIMEOUTS));
             let request = self
@@ -247,16 +259,27 @@ impl Client {
             }
             let location = header_text(reply.headers(), header::LOCATION.as_str());
             let target = location.and_then(|location| redirect_target(&uri, location));
-            let target = target.ok_or_else(|| bad("it redirects to no plain web address"))?;
+            let target = target.ok_or_else(|| {
+                bad(phrase!(
+                    "hub-redirect-no-web-address",
+                    "it redirects to no plain web address"
+                ))
+            })?;
             if uri.scheme_str() == Some("https") && target.scheme_str() != Some("https") {
-                return Err(bad("it redirects to a connection without encryption"));
+                return Err(bad(phrase!(
+                    "hub-redirect-without-encryption",
+                    "it redirects to a connection without encryption"
+                )));
             }
             if ask == Ask::File && !self.endpoint.is_origin_of(&target) {
                 return Ok(reply);
             }
             uri = target;
         }
-        Err(bad("it redirects too often"))
+        Err(bad(phrase!(
+            "hub-redirects-too-often",
+            "it redirects too often"
+        )))
     }
 
     fn checked(

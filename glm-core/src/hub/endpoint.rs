@@ -3,6 +3,7 @@
 use std::fmt;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use glm_tokenizer::{Phrase, phrase};
 use percent_encoding::percent_decode_str;
 use ureq::http::{HeaderValue, Uri};
 
@@ -27,8 +28,11 @@ impl Endpoint {
     pub(super) fn new(address: &str, token: Option<&str>) -> Result<Self> {
         let (uri, userinfo) = parse(address).ok_or_else(|| Error::InvalidOption {
             option: "endpoint",
-            expected: "an address that begins with https:// or http:// and has no `?` and no `@` in its path".to_owned(),
-            found: format!("`{}`", without_credentials(address)),
+            expected: phrase!(
+                "option-endpoint",
+                "an address that begins with https:// or http:// and has no `?` and no `@` in its path",
+            ),
+            found: Phrase::verbatim(format!("`{}`", without_credentials(address))),
         })?;
         let authorization = match (token, userinfo) {
             (Some(token), _) => Some(format!("Bearer {token}")),
@@ -40,8 +44,8 @@ impl Endpoint {
             .transpose()
             .map_err(|_| Error::InvalidOption {
                 option: "token",
-                expected: "one line of visible ASCII characters".to_owned(),
-                found: "others".to_owned(),
+                expected: phrase!("option-token", "one line of visible ASCII characters"),
+                found: phrase!("option-others", "others"),
             })?;
         if let Some(value) = &mut authorization {
             value.set_sensitive(true);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::address::excerpt;
+use glm_tokenizer::{Phrase, phrase, values};
 
 /// Why a checkpoint could not be fetched from a hub. Disk and folder problems are variants of [`crate::Error`] itself.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum HubError {
         /// What was named.
         path: PathBuf,
         /// What makes it look like a file, and the remedy.
-        why: String,
+        why: Phrase,
     },
     /// The hub knows no such repository, or the repository no such revision.
     #[error(
@@ -77,7 +77,7 @@ pub enum HubError {
         /// What was asked for.
         url: String,
         /// What happened.
-        reason: String,
+        reason: Phrase,
     },
     /// Nothing arrived for too long, more often than it is retried.
     #[error("{url} sent nothing for {seconds} s; what has arrived is kept, run again to continue")]
@@ -101,7 +101,7 @@ pub enum HubError {
         /// What was asked for.
         url: String,
         /// What is wrong.
-        reason: String,
+        reason: Phrase,
     },
     /// A file with another length than the hub announced. What was downloaded of it is removed.
     #[error("{url} has {found} bytes, expected {expected}; it was discarded, try again")]
@@ -131,11 +131,11 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// [`HubError::Reply`], with no more of `reason` than fits a message: it may quote the server.
-    pub(super) fn reply(url: &str, reason: &str) -> Self {
+    /// [`HubError::Reply`]. What `reason` quotes of the server is an excerpt already.
+    pub(super) fn reply(url: &str, reason: Phrase) -> Self {
         Self::Reply {
             url: url.to_owned(),
-            reason: excerpt(reason),
+            reason,
         }
     }
 
@@ -146,5 +146,59 @@ impl HubError {
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
             _ => false,
         }
+    }
+}
+
+impl From<&HubError> for Phrase {
+    fn from(error: &HubError) -> Self {
+        let (id, values) = match error {
+            HubError::LocalName { path, why } => ("hub-local-name", values![path, why]),
+            HubError::NotFound {
+                repo,
+                revision,
+                endpoint,
+            } => ("hub-not-found", values![repo, revision, endpoint]),
+            HubError::AccessDenied {
+                repo,
+                endpoint,
+                with_token,
+            } => {
+                let token = match with_token {
+                    true => phrase!("hub-token-may-not", "the token in use may not"),
+                    false => phrase!("hub-no-token", "none was given"),
+                };
+                ("hub-access-denied", values![repo, endpoint, token])
+            }
+            HubError::NoCheckpoint {
+                repo,
+                revision,
+                missing,
+            } => ("hub-no-checkpoint", values![repo, revision, missing]),
+            HubError::NotCached {
+                repo,
+                revision,
+                missing,
+                cache_dir,
+            } => (
+                "hub-not-cached",
+                values![repo, revision, missing, cache_dir],
+            ),
+            HubError::Connection { url, reason } => ("hub-connection", values![url, reason]),
+            HubError::Stalled { url, seconds } => ("hub-stalled", values![url, seconds]),
+            HubError::Status { url, status } => ("hub-status", values![url, status]),
+            HubError::Reply { url, reason } => ("hub-reply", values![url, reason]),
+            HubError::WrongLength {
+                url,
+                expected,
+                found,
+            } => ("hub-wrong-length", values![url, expected, found]),
+            HubError::WrongChecksum {
+                url,
+                expected,
+                found,
+            } => ("hub-wrong-checksum", values![url, expected, found]),
+            HubError::NoCacheDir => ("hub-no-cache-dir", values![]),
+        };
+        Self::new(id, error, values)
     }
 }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use glm_tokenizer::phrase;
+
 use super::{
     client::{Client, RemoteFile},
     error::HubError,
@@ -101,11 +103,13 @@ impl Fetch<'_> {
             }
             let file = Retries::new(self.retries).run(|| self.client.file(commit, name))?;
             if file.size > max_bytes {
-                let reason = format!(
-                    "it announces {} bytes, but such a file has at most {max_bytes}",
-                    file.size
+                let reason = phrase!(
+                    "hub-announces-too-much",
+                    "it announces {bytes} bytes, but such a file has at most {most}",
+                    bytes = file.size,
+                    most = max_bytes
                 );
-                return Err(HubError::reply(&file.url, &reason).into());
+                return Err(HubError::reply(&file.url, reason).into());
             }
             bytes.total = bytes.total.saturating_add(file.size);
             if file_size(&self.cache.blob(&file.etag)) != Some(file.size) {

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use glm_tokenizer::phrase;
+
 use crate::{error::Result, hub::HubError};
 
 /// How files of models end, in small letters. No repository of these models ends so.
@@ -28,21 +30,24 @@ const FILE_EXTENSIONS: [&str; 16] = [
 /// # Errors
 /// [`HubError::LocalName`] for `ORG/NAME` that ends as a file does, or where something is called `ORG`.
 pub(super) fn refuse(path: &Path) -> Result<()> {
-    let local = |why: String| HubError::LocalName {
+    let local = |why| HubError::LocalName {
         path: path.to_path_buf(),
         why,
     };
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     if FILE_EXTENSIONS.contains(&&*extension.to_ascii_lowercase()) {
-        return Err(local(format!(".{extension} is the ending of a file")).into());
+        return Err(local(phrase!(
+            "hub-name-of-a-file",
+            ".{extension} is the ending of a file",
+            extension = &*extension
+        ))
+        .into());
     }
     if let Some(folder) = path.parent()
         && folder.symlink_metadata().is_ok()
     {
-        return Err(local(format!(
-            "`{}` is here, so it may be meant as a path; to download the model of that name, start in another folder",
-            folder.display(),
-        ))
+        return Err(local(phrase!("hub-name-of-a-folder", "`{folder}` is here, so it may be meant as a path; to download the model of that name, start in another \
+             folder", folder))
         .into());
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use glm_tokenizer::{Phrase, phrase};
+
 /// What a user should know of a download that succeeds. It displays as a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -13,14 +15,21 @@ pub enum HubNotice {
     },
 }
 
-impl fmt::Display for HubNotice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unchecked { url } => write!(
-                f,
-                "only the length of {url} was checked: the hub announces no checksum of it"
+impl From<&HubNotice> for Phrase {
+    fn from(notice: &HubNotice) -> Self {
+        match notice {
+            HubNotice::Unchecked { url } => phrase!(
+                "hub-notice-unchecked",
+                "only the length of {url} was checked: the hub announces no checksum of it",
+                url
             ),
         }
+    }
+}
+
+impl fmt::Display for HubNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Phrase::from(self).fmt(f)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which state of which repository.
 
+use glm_tokenizer::{Phrase, phrase};
+
 use crate::error::{Error, Result};
 
 /// Longest part of a name that is taken, in bytes; hubs allow 96.
@@ -20,17 +22,21 @@ impl RepoRevision {
     /// # Errors
     /// [`Error::InvalidOption`].
     pub(super) fn new(repo: &str, revision: &str) -> Result<Self> {
-        let invalid = |option, expected: &str, found: &str| Error::InvalidOption {
+        let invalid = |option, expected, found: &str| Error::InvalidOption {
             option,
-            expected: expected.to_owned(),
-            found: format!("`{found}`"),
+            expected,
+            found: Phrase::verbatim(format!("`{found}`")),
         };
         if !is_repo_id(repo) {
-            let expected = "the name of a repository, ORG/NAME";
+            let expected = phrase!("option-repository", "the name of a repository, ORG/NAME");
             return Err(invalid("repo_id", expected, repo));
         }
         if !is_revision(revision) {
-            return Err(invalid("revision", "a branch, tag or commit", revision));
+            return Err(invalid(
+                "revision",
+                phrase!("option-revision", "a branch, tag or commit"),
+                revision,
+            ));
         }
         Ok(Self {
             repo: repo.to_owned(),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use glm_tokenizer::regular_file;
+use glm_tokenizer::{Phrase, phrase};
 use ureq::{
     Body,
     http::{HeaderMap, Response, StatusCode, header},
@@ -80,7 +81,10 @@ fn receive(
     let start = start_of(file, &reply)?;
     if start != partial.length {
         if start != 0 {
-            return Err(malformed(file, "it sends another part than asked for"));
+            return Err(malformed(
+                file,
+                phrase!("hub-other-part", "it sends another part than asked for"),
+            ));
         }
         partial.restart()?;
     }
@@ -106,7 +110,12 @@ fn receive(
         if bytes.is_empty() && length < file.size {
             return Err(HubError::Connection {
                 url: file.url.clone(),
-                reason: format!("it ended after {length} of {} bytes", file.size),
+                reason: phrase!(
+                    "hub-ended-early",
+                    "it ended after {length} of {size} bytes",
+                    length,
+                    size = file.size
+                ),
             }
             .into());
         }
@@ -125,12 +134,21 @@ fn start_of(file: &RemoteFile, reply: &Response<Body>) -> Result<u64> {
         StatusCode::PARTIAL_CONTENT => {
             let range = content_range(reply.headers());
             Ok(range
-                .ok_or_else(|| malformed(file, "its content-range cannot be read"))?
+                .ok_or_else(|| {
+                    malformed(
+                        file,
+                        phrase!("hub-content-range", "its content-range cannot be read"),
+                    )
+                })?
                 .0)
         }
         status => Err(malformed(
             file,
-            &format!("it answers a download with status {status}"),
+            phrase!(
+                "hub-download-status",
+                "it answers a download with status {status}",
+                status = status.to_string()
+            ),
         )),
     }
 }
@@ -153,7 +171,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     Some((first.trim().parse().ok()?, length.trim().parse().ok()))
 }
 
-fn malformed(file: &RemoteFile, reason: &str) -> Error {
+fn malformed(file: &RemoteFile, reason: Phrase) -> Error {
     HubError::reply(&file.url, reason).into()
 }
 

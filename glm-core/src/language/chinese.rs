@@ -8,7 +8,15 @@ use glm_tokenizer::{Phrase, Value};
 use super::Language;
 
 /// The translations, by what they are of.
-const FILES: [&str; 1] = [include_str!("../../locales/zh/errors.ftl")];
+const FILES: [&str; 7] = [
+    include_str!("../../locales/zh/devices.ftl"),
+    include_str!("../../locales/zh/errors.ftl"),
+    include_str!("../../locales/zh/files.ftl"),
+    include_str!("../../locales/zh/hub.ftl"),
+    include_str!("../../locales/zh/options.ftl"),
+    include_str!("../../locales/zh/parts.ftl"),
+    include_str!("../../locales/zh/tokenizer.ftl"),
+];
 
 static TRANSLATIONS: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| {
     // No locale: values are texts, so there are neither numbers to write nor plurals to choose.

@@ -4,6 +4,7 @@ use std::{convert::Infallible, ops::ControlFlow};
 
 use burn::tensor::{Tensor, s};
 use glm_tokenizer::TokenId;
+use glm_tokenizer::phrase;
 
 use super::{DecodeState, Model, ModelInput, PaddingSide};
 use crate::{
@@ -121,7 +122,11 @@ impl Model {
     pub fn decode(&self, state: &mut DecodeState, tokens: &[TokenId]) -> Result<Tensor<2>> {
         if tokens.len() != state.rows.len() {
             return Err(Error::Prompt {
-                expected: format!("one token for each of {} rows", state.rows.len()),
+                expected: phrase!(
+                    "prompt-token-per-row",
+                    "one token for each of {rows} rows",
+                    rows = state.rows.len()
+                ),
                 tokens: tokens.len(),
             });
         }
@@ -145,9 +150,10 @@ impl Model {
     fn check_continuation(&self, state: &DecodeState, tokens: &[TokenId]) -> Result<()> {
         if tokens.is_empty() || state.rows.len() != 1 {
             return Err(Error::Prompt {
-                expected: format!(
-                    "at least one token for a single row, not {} rows",
-                    state.rows.len()
+                expected: phrase!(
+                    "prompt-single-row",
+                    "at least one token for a single row, not {rows} rows",
+                    rows = state.rows.len()
                 ),
                 tokens: tokens.len(),
             });

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use glm_tokenizer::{Phrase, phrase};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
@@ -49,7 +50,10 @@ impl Prefix {
         let layout = RowLayout::of(&self.tokens, model.config())?;
         if !self.state.is_of(model, &layout) {
             return Err(Error::Prompt {
-                expected: "what this model has read as a prompt".to_owned(),
+                expected: phrase!(
+                    "prompt-of-this-model",
+                    "what this model has read as a prompt"
+                ),
                 tokens: self.tokens.len(),
             });
         }
@@ -101,8 +105,8 @@ impl Prefix {
         let (ids, _) = ids.as_chunks();
         let ids: Vec<TokenId> = ids.iter().copied().map(TokenId::from_le_bytes).collect();
         let layout = model.layouts(&[&ids]).map_err(|error| {
-            let expected = "a prompt of this model".to_owned();
-            file.differs(SnapshotField::Tokens, expected, error.to_string())
+            let expected = phrase!("snapshot-prompt", "a prompt of this model");
+            file.differs(SnapshotField::Tokens, expected, Phrase::from(&error))
         })?;
         let state = DecodeState::of_row(model, layout[0], cache);
         Ok(Self::new(ids, state))

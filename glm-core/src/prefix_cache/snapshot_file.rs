@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{Phrase, phrase, regular_file};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
@@ -42,18 +42,22 @@ pub(super) fn code(precision: CachePrecision) -> u32 {
 }
 
 /// The precision that a number stands for, in words.
-fn name(code: u32) -> String {
-    match code {
-        0 => "f32".to_owned(),
-        1 => "f16".to_owned(),
-        2 => "int8".to_owned(),
-        3 => "int16".to_owned(),
-        _ => format!("unknown ({code})"),
-    }
+fn name(code: u32) -> Phrase {
+    Phrase::verbatim(match code {
+        0 => "f32",
+        1 => "f16",
+        2 => "int8",
+        3 => "int16",
+        _ => return phrase!("snapshot-unknown-precision", "unknown ({code})", code),
+    })
 }
 
-fn hexadecimal(digest: u64) -> String {
-    format!("{digest:016x}")
+fn hexadecimal(digest: u64) -> Phrase {
+    Phrase::verbatim(format!("{digest:016x}"))
+}
+
+fn bytes_long(bytes: u64) -> Phrase {
+    phrase!("snapshot-bytes", "{bytes} bytes", bytes)
 }
 
 /// A snapshot that is read from its beginning to its end. Of its header only the version is known to be right.
@@ -94,18 +98,19 @@ impl<'path> SnapshotFile<'path> {
         let magic = self.read(known as usize)?;
         if !MAGIC.starts_with(&magic) {
             let [expected, found] = [&MAGIC[..], &magic].map(|bytes| bytes.escape_ascii());
-            let (expected, found) = (format!("`{expected}`"), format!("`{found}`"));
+            let [expected, found] =
+                [expected, found].map(|bytes| Phrase::verbatim(format!("`{bytes}`")));
             return Err(self.differs(SnapshotField::Beginning, expected, found));
         }
         let least = file_bytes(0, 0);
         if self.file_bytes < least {
-            let expected = format!("at least {least} bytes");
-            let found = format!("{} bytes", self.file_bytes);
+            let expected = phrase!("snapshot-least-bytes", "at least {least} bytes", least);
+            let found = bytes_long(self.file_bytes);
             return Err(self.differs(SnapshotField::Length, expected, found));
         }
         let version = u32::from_le_bytes(self.array()?);
         if version != VERSION {
-            let [expected, found] = [VERSION, version].map(|version| version.to_string());
+            let [expected, found] = [VERSION, version].map(Phrase::verbatim);
             return Err(self.differs(SnapshotField::Version, expected, found));
         }
         self.precision = u32::from_le_bytes(self.array()?);
@@ -126,7 +131,7 @@ impl<'path> SnapshotFile<'path> {
         token_bytes: usize,
     ) -> Result<usize> {
         if self.precision != code(precision) {
-            let (expected, found) = (name(code(precision)), name(self.precision));
+            let [expected, found] = [code(precision), self.precision].map(name);
             return Err(self.differs(SnapshotField::Precision, expected, found));
         }
         if self.digest != digest {
@@ -136,8 +141,7 @@ impl<'path> SnapshotFile<'path> {
         let tokens = usize::try_from(self.tokens).unwrap_or(usize::MAX);
         let expected = file_bytes(tokens, token_bytes);
         if self.file_bytes != expected {
-            let [expected, found] =
-                [expected, self.file_bytes].map(|bytes| format!("{bytes} bytes"));
+            let [expected, found] = [expected, self.file_bytes].map(bytes_long);
             return Err(self.differs(SnapshotField::Length, expected, found));
         }
         Ok(tokens)
@@ -175,7 +179,7 @@ impl<'path> SnapshotFile<'path> {
         Err(self.differs(SnapshotField::Checksum, expected, found))
     }
 
-    pub(super) fn differs(&self, field: SnapshotField, expected: String, found: String) -> Error {
+    pub(super) fn differs(&self, field: SnapshotField, expected: Phrase, found: Phrase) -> Error {
         Error::Snapshot {
             path: self.path.to_path_buf(),
             field,

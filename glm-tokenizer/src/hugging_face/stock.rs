@@ -14,7 +14,7 @@ use tokenizers::{DecoderWrapper, NormalizerWrapper, Result, Tokenizer};
 use crate::normalizer::SPACE_SYMBOL;
 use crate::pipeline::LeadingSpace;
 use crate::sentencepiece_file::{Piece, PieceKind};
-use crate::{Error, Family, GlmTokenizer, TokenId};
+use crate::{Error, Family, GlmTokenizer, TokenId, phrase};
 
 impl GlmTokenizer {
     /// The tokenizer of ChatGLM2-6B or CodeGeeX2 from the crate's own parts: its ids and its text are the official ones
@@ -31,16 +31,23 @@ impl GlmTokenizer {
     pub fn to_stock(&self) -> std::result::Result<Tokenizer, Error> {
         let not_stock = |reason| Error::NotStock { reason };
         if self.family() != Family::ChatGlm2 {
-            return Err(not_stock(
-                "ChatGLM-6B breaks ties between sums of f32 and takes the longest rule of normalisation, which those of \
-                 the crate do not",
-            ));
+            return Err(not_stock(phrase!(
+                "not-stock-chatglm",
+                "ChatGLM-6B breaks ties between sums of f32 and takes the longest rule of normalisation, which those \
+                 of the crate do not"
+            )));
         }
         if !self.pipeline().normalizes_spaces_only() {
-            return Err(not_stock("its file has rules of normalisation"));
+            return Err(not_stock(phrase!(
+                "not-stock-normalises",
+                "its file has rules of normalisation"
+            )));
         }
         if self.pipeline().vocabulary.byte_ids().is_none() {
-            return Err(not_stock("its file has no bytes for unknown characters"));
+            return Err(not_stock(phrase!(
+                "not-stock-no-bytes",
+                "its file has no bytes for unknown characters"
+            )));
         }
         self.check_names()?;
         self.stock().map_err(Error::HuggingFace)

@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use glm_tokenizer::{Phrase, phrase};
+
 use super::weight_file::truncated;
 use crate::checkpoint::memory::available_memory;
 use crate::error::{Error, Result};
@@ -41,7 +43,7 @@ impl ByteSource {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Truncated`] when the file has shrunk, [`Error::OutOfMemory`].
-    pub(super) fn read(&self, range: &Range<u64>, what: &str) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, range: &Range<u64>, what: &Phrase) -> Result<Vec<u8>> {
         let mut bytes = self.zeroed(range.end - range.start)?;
         match &self.content {
             Content::Memory(all) => {
@@ -79,10 +81,14 @@ impl ByteSource {
     }
 
     /// The file was long enough when it was opened, so an early end means that it shrank.
-    fn read_error(&self, what: &str, file: &File, error: io::Error) -> Error {
+    fn read_error(&self, what: &Phrase, file: &File, error: io::Error) -> Error {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             let length = file.metadata().map_or(0, |metadata| metadata.len());
-            let reason = format!("it became shorter while {what} was read");
+            let reason = phrase!(
+                "file-became-shorter",
+                "it became shorter while {what} was read",
+                what
+            );
             truncated(&self.path, length, reason)
         } else {
             Error::io(&self.path, error)

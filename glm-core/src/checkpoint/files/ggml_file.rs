@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use glm_quant::GgmlBlock;
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{Phrase, phrase, regular_file};
 
 use super::MAX_TENSORS;
 use super::byte_source::ByteSource;
@@ -78,11 +78,18 @@ impl GgmlFile {
             GGUF_MAGIC => {
                 return Err(Error::UnsupportedModel {
                     path: path.to_path_buf(),
-                    found: "a model in GGUF, a format that has no ChatGLM-6B (chatglm.cpp's own files begin with `ggml`)"
-                        .to_owned(),
+                    found: phrase!(
+                        "found-gguf",
+                        "a model in GGUF, a format that has no ChatGLM-6B (chatglm.cpp's own files begin with `ggml`)",
+                    ),
                 });
             }
-            _ => return Err(Error::malformed(path, "it does not begin with `ggml`")),
+            _ => {
+                return Err(Error::malformed(
+                    path,
+                    phrase!("ggml-no-magic", "it does not begin with `ggml`"),
+                ));
+            }
         }
         let header = GgmlHeader::read(&mut reader)?;
         let sentencepiece = reader.sentencepiece()?;
@@ -90,7 +97,11 @@ impl GgmlFile {
         let mut tensors = Vec::new();
         while reader.position < length {
             if tensors.len() == MAX_TENSORS {
-                let reason = format!("a file has at most {MAX_TENSORS} tensors");
+                let reason = phrase!(
+                    "ggml-too-many-tensors",
+                    "a file has at most {most} tensors",
+                    most = MAX_TENSORS
+                );
                 return Err(Error::malformed(path, reason));
             }
             let (info, range) = reader.tensor()?;
@@ -112,13 +123,13 @@ impl GgmlFile {
         let Some(range) = self.ranges.get(name) else {
             return Ok(None);
         };
-        let what = format!("tensor `{name}`");
+        let what = phrase!("file-part-tensor", "tensor `{name}`", name = &name);
         self.source.read(range, &what).map(Some)
     }
 
     /// The SentencePiece model: what other checkpoints have as `ice_text.model` or `tokenizer.model`.
     pub(super) fn sentencepiece(&self) -> Result<Vec<u8>> {
-        self.source.read(&self.sentencepiece, "the tokenizer")
+        self.source.read(&self.sentencepiece, &the_tokenizer())
     }
 
     /// The model family of the header.
@@ -160,7 +171,7 @@ impl Reader<'_> {
     }
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<()> {
-        let range = self.range(bytes.len() as u64, "a header")?;
+        let range = self.range(bytes.len() as u64, &phrase!("file-part-header", "a header"))?;
         self.file
             .read_exact(bytes)
             .map_err(|e| Error::io(self.path, e))?;
@@ -169,14 +180,17 @@ impl Reader<'_> {
     }
 
     /// The next `count` bytes, which are `what`.
-    fn range(&self, count: u64, what: &str) -> Result<Range<u64>> {
+    fn range(&self, count: u64, what: &Phrase) -> Result<Range<u64>> {
         let end = self.position.checked_add(count);
         match end.filter(|&end| end <= self.length) {
             Some(end) => Ok(self.position..end),
             None => {
-                let reason = format!(
-                    "{what} should have {count} bytes from byte {} on",
-                    self.position
+                let reason = phrase!(
+                    "ggml-part-cut",
+                    "{what} should have {count} bytes from byte {position} on",
+                    what,
+                    count,
+                    position = self.position
                 );
                 Err(truncated(self.path, self.length, reason))
             }
@@ -184,9 +198,10 @@ impl Reader<'_> {
     }
 
     /// Goes on behind the next `count` bytes, which are `what`.
-    fn skip(&mut self, count: u64, what: &str) -> Result<Range<u64>> {
+    fn skip(&mut self, count: u64, what: &Phrase) -> Result<Range<u64>> {
         let range = self.range(count, what)?;
-        let distance = i64::try_from(count).map_err(|e| Error::malformed(self.path, e))?;
+        let distance =
+            i64::try_from(count).map_err(|e| Error::malformed(self.path, Phrase::verbatim(e)))?;
         self.file
             .seek_relative(distance)
             .map_err(|e| Error::io(self.path, e))?;
@@ -197,11 +212,14 @@ impl Reader<'_> {
     fn sentencepiece(&mut self) -> Result<Range<u64>> {
         let found = self.i32()?;
         match u64::try_from(found) {
-            Ok(count @ 1..=MAX_TOKENIZER_BYTES) => self.skip(count, "the tokenizer"),
+            Ok(count @ 1..=MAX_TOKENIZER_BYTES) => self.skip(count, &the_tokenizer()),
             _ => Err(Error::malformed(
                 self.path,
-                format!(
-                    "its tokenizer should have 1 to {MAX_TOKENIZER_BYTES} bytes, found {found}"
+                phrase!(
+                    "ggml-tokenizer-length",
+                    "its tokenizer should have 1 to {most} bytes, found {found}",
+                    most = MAX_TOKENIZER_BYTES,
+                    found
                 ),
             )),
         }
@@ -210,43 +228,65 @@ impl Reader<'_> {
     /// One tensor, without its data.
     fn tensor(&mut self) -> Result<(TensorInfo, Range<u64>)> {
         let start = self.position;
-        let refuse = |path: &Path, what: &str, limit: usize, found: i32| {
-            let reason = format!(
-                "the {what} of the tensor at byte {start} should be 1 to {limit}, found {found}"
+        let refuse = |path: &Path, what: Phrase, limit: usize, found: i32| {
+            let reason = phrase!(
+                "ggml-tensor-number",
+                "the {what} of the tensor at byte {start} should be 1 to {limit}, found {found}",
+                what,
+                start,
+                limit,
+                found,
             );
             Err(Error::malformed(path, reason))
         };
         let found = self.i32()?;
         let mut name = match usize::try_from(found) {
             Ok(length @ 1..=MAX_NAME_BYTES) => vec![0; length],
-            _ => return refuse(self.path, "length of the name", MAX_NAME_BYTES, found),
+            _ => {
+                let what = phrase!("ggml-name-length", "length of the name");
+                return refuse(self.path, what, MAX_NAME_BYTES, found);
+            }
         };
         self.fill(&mut name)?;
         let name = String::from_utf8(name).map_err(|_| {
-            let reason = format!("the name of the tensor at byte {start} is no text");
+            let reason = phrase!(
+                "ggml-name-no-text",
+                "the name of the tensor at byte {start} is no text",
+                start
+            );
             Error::malformed(self.path, reason)
         })?;
         let found = self.i32()?;
         let dims = match usize::try_from(found) {
             Ok(dims @ 1..=MAX_DIMS) => dims,
-            _ => return refuse(self.path, "number of extents", MAX_DIMS, found),
+            _ => {
+                let what = phrase!("ggml-number-of-extents", "number of extents");
+                return refuse(self.path, what, MAX_DIMS, found);
+            }
         };
         let mut shape = Vec::with_capacity(dims);
         for _ in 0..dims {
             let found = self.i32()?;
             match usize::try_from(found) {
                 Ok(extent @ 1..) => shape.push(extent),
-                _ => return refuse(self.path, "extents", i32::MAX as usize, found),
+                _ => {
+                    let what = phrase!("ggml-extents", "extents");
+                    return refuse(self.path, what, i32::MAX as usize, found);
+                }
             }
         }
         let (dtype, blocks) = WeightDType::from_ggml(self.i32()?, self.path, &name)?;
         let bytes = byte_len(&shape, dtype, blocks).ok_or_else(|| {
-            let reason =
-                format!("tensor `{name}` of shape {shape:?} is too large, or no whole blocks");
+            let reason = phrase!(
+                "ggml-tensor-too-large",
+                "tensor `{name}` of shape {shape} is too large, or no whole blocks",
+                name = &name,
+                shape = format!("{shape:?}")
+            );
             Error::malformed(self.path, reason)
         })?;
         let padding = self.position.next_multiple_of(ALIGNMENT) - self.position;
-        let what = format!("tensor `{name}`");
+        let what = phrase!("file-part-tensor", "tensor `{name}`", name = &name);
         self.skip(padding, &what)?;
         let range = self.skip(bytes, &what)?;
         let info = TensorInfo {
@@ -258,6 +298,10 @@ impl Reader<'_> {
         };
         Ok((info, range))
     }
+}
+
+fn the_tokenizer() -> Phrase {
+    phrase!("file-part-tokenizer", "the tokenizer")
 }
 
 /// Bytes of a tensor in the file; `None` when they cannot be counted, or a row is no whole blocks.

@@ -9,10 +9,11 @@
 
 use std::path::Path;
 
-use glm_tokenizer::{Family, GlmTokenizer, TokenId};
+use glm_tokenizer::{Family, GlmTokenizer, Phrase, TokenId, phrase};
 use serde_json::{Value, json};
 
 use super::ggml_file::Reader;
+use crate::checkpoint::content::Content;
 use crate::config::{ModelConfig, ModelFamily};
 use crate::error::{Error, Result};
 
@@ -46,25 +47,29 @@ impl GgmlHeader {
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let model_type = reader.i32()?;
         let version = reader.i32()?;
-        let unsupported = |found: String| Error::UnsupportedModel {
+        let unsupported = |found| Error::UnsupportedModel {
             path: reader.path().to_path_buf(),
             found,
         };
         let family = match model_type {
             1 => ModelFamily::ChatGlm,
             2 => ModelFamily::ChatGlm2,
-            3 => return Err(unsupported("ChatGLM3-6B".to_owned())),
+            3 => return Err(unsupported(Phrase::verbatim("ChatGLM3-6B"))),
             other => {
-                return Err(unsupported(format!(
-                    "a model of chatglm.cpp's type {other}"
+                return Err(unsupported(phrase!(
+                    "found-ggml-type",
+                    "a model of chatglm.cpp's type {number}",
+                    number = other
                 )));
             }
         };
         match version {
             1 => Self::read_version_1(family, reader),
             2 => Self::read_version_2(family, reader),
-            other => Err(unsupported(format!(
-                "a model in version {other} of chatglm.cpp's format (1 and 2 are known)"
+            other => Err(unsupported(phrase!(
+                "found-ggml-version",
+                "a model in version {version} of chatglm.cpp's format (1 and 2 are known)",
+                version = other
             ))),
         }
     }
@@ -126,20 +131,20 @@ impl GgmlHeader {
         path: &Path,
         sentencepiece: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<ModelConfig> {
-        let unsupported = |found: &str| {
+        let unsupported = |found| {
             Err(Error::UnsupportedModel {
                 path: path.to_path_buf(),
-                found: found.to_owned(),
+                found,
             })
         };
         if self.prefix_length != 0 {
-            return unsupported("a P-Tuning v2 prefix");
+            return unsupported(Content::PTuningPrefix.into());
         }
         if self.rope_theta != ROPE_THETA {
             return Err(config_error(
                 path,
                 "rope_theta",
-                ROPE_THETA.to_string(),
+                Phrase::verbatim(ROPE_THETA),
                 self.rope_theta,
             ));
         }
@@ -149,7 +154,11 @@ impl GgmlHeader {
         // The token that ends an answer has no other meaning in any model of these families.
         let eos = tokenizer.special_tokens().eos;
         if self.eos_token_id != -1 && i64::from(self.eos_token_id) != i64::from(eos) {
-            let expected = format!("{eos}, as in its tokenizer, or -1");
+            let expected = phrase!(
+                "config-eos-of-tokenizer",
+                "{eos}, as in its tokenizer, or -1",
+                eos
+            );
             return Err(config_error(
                 path,
                 "eos_token_id",
@@ -161,9 +170,10 @@ impl GgmlHeader {
             (ModelFamily::ChatGlm, Family::ChatGlm) => self.chatglm(path, &tokenizer)?,
             (ModelFamily::ChatGlm2, Family::ChatGlm2) => self.chatglm2(&tokenizer),
             (family, _) => {
-                return unsupported(&format!(
-                    "a {} model with the tokenizer of another one",
-                    family.name()
+                return unsupported(phrase!(
+                    "found-ggml-other-tokenizer",
+                    "a {model} model with the tokenizer of another one",
+                    model = family.name()
                 ));
             }
         };
@@ -172,9 +182,10 @@ impl GgmlHeader {
 
     fn chatglm(&self, path: &Path, tokenizer: &GlmTokenizer) -> Result<Value> {
         if self.num_key_value_heads != self.num_attention_heads {
-            let expected = format!(
-                "as many as num_attention_heads ({})",
-                self.num_attention_heads
+            let expected = phrase!(
+                "config-heads-alike",
+                "as many as num_attention_heads ({heads})",
+                heads = self.num_attention_heads
             );
             return Err(config_error(
                 path,
@@ -230,12 +241,12 @@ fn id_or(id: i32, piece: TokenId) -> Value {
     if id == -1 { json!(piece) } else { json!(id) }
 }
 
-fn config_error(path: &Path, key: &str, expected: String, found: impl std::fmt::Display) -> Error {
+fn config_error(path: &Path, key: &str, expected: Phrase, found: impl std::fmt::Display) -> Error {
     Error::Config {
         path: path.to_path_buf(),
         key: key.to_owned(),
         expected,
-        found: found.to_string(),
+        found: Phrase::verbatim(found),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The names that a pickle of weights may import, as `torch.load(weights_only=True)` has such a list.
 
+use glm_tokenizer::phrase;
+
 use super::pickle_scan::Refusal;
 
 /// # Errors
@@ -8,7 +10,12 @@ pub(super) fn check_import(module: &str, name: &str) -> Result<(), Refusal> {
     if is_allowed(module, name) {
         Ok(())
     } else {
-        Err(Refusal::Unsafe(format!("it refers to `{module}.{name}`")))
+        Err(Refusal::Unsafe(phrase!(
+            "pickle-refers-to",
+            "it refers to `{module}.{name}`",
+            module,
+            name
+        )))
     }
 }
 

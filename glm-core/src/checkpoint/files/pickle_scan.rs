@@ -20,6 +20,8 @@ use std::{
     rc::Rc,
 };
 
+use glm_tokenizer::{Phrase, phrase};
+
 use super::{
     MAX_TENSORS,
     pickle_imports::check_import,
@@ -51,13 +53,13 @@ const MAX_PROTOCOL: u8 = 5;
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// It imports this name, or gets at it in a way that hides the name.
-    Unsafe(String),
+    Unsafe(Phrase),
     /// It has more of something than a weight file needs.
-    TooLarge { what: &'static str, most: u64 },
+    TooLarge { what: Phrase, most: u64 },
     /// A byte that is no opcode.
     NoOpcode(u8),
     /// Opcodes that cannot follow one another.
-    Malformed(&'static str),
+    Malformed(Phrase),
     /// It could not be read to its end.
     Io(io::Error),
 }
@@ -88,23 +90,27 @@ impl Budget {
     }
 
     fn operation(&mut self) -> Result<()> {
-        self.operations = self
-            .operations
-            .checked_sub(1)
-            .ok_or(too_large("opcodes in its pickles", MAX_OPERATIONS))?;
+        self.operations = self.operations.checked_sub(1).ok_or_else(|| {
+            too_large(
+                phrase!("too-many-opcodes", "opcodes in its pickles"),
+                MAX_OPERATIONS,
+            )
+        })?;
         Ok(())
     }
 
     fn memory(&mut self, bytes: u64) -> Result<()> {
-        self.value_bytes = self
-            .value_bytes
-            .checked_sub(bytes)
-            .ok_or(too_large("bytes of values in its pickles", MAX_VALUE_BYTES))?;
+        self.value_bytes = self.value_bytes.checked_sub(bytes).ok_or_else(|| {
+            too_large(
+                phrase!("too-many-value-bytes", "bytes of values in its pickles"),
+                MAX_VALUE_BYTES,
+            )
+        })?;
         Ok(())
     }
 }
 
-fn too_large(what: &'static str, most: u64) -> Refusal {
+fn too_large(what: Phrase, most: u64) -> Refusal {
     Refusal::TooLarge { what, most }
 }
 
@@ -126,10 +132,16 @@ pub(super) fn scan(reader: &mut impl BufRead, budget: &mut Budget) -> Result<()>
     budget.bytes = left;
     let root = root?;
     if root.tensors > MAX_TENSORS as u64 {
-        return Err(too_large("tensors", MAX_TENSORS as u64));
+        return Err(too_large(
+            phrase!("too-many-tensors", "tensors"),
+            MAX_TENSORS as u64,
+        ));
     }
     if root.name_bytes > MAX_TENSOR_NAME_BYTES {
-        return Err(too_large("bytes of tensor names", MAX_TENSOR_NAME_BYTES));
+        return Err(too_large(
+            phrase!("too-many-name-bytes", "bytes of tensor names"),
+            MAX_TENSOR_NAME_BYTES,
+        ));
     }
     Ok(())
 }
@@ -217,7 +229,10 @@ impl<R: BufRead> Walk<'_, R> {
                 // PROTO, FRAME, READONLY_BUFFER.
                 0x80 => {
                     if self.source.byte()? > MAX_PROTOCOL {
-                        return Err(Refusal::Malformed("it has an unknown protocol"));
+                        return Err(Refusal::Malformed(phrase!(
+                            "pickle-unknown-protocol",
+                            "it has an unknown protocol"
+                        )));
                     }
                 }
                 0x95 => self.source.skip(8)?,
@@ -236,17 +251,19 @@ impl<R: BufRead> Walk<'_, R> {
                 0x93 => {
                     let [module, name] = self.pop_several()?;
                     let (Kind::Name(module), Kind::Name(name)) = (module.is, name.is) else {
-                        return Err(Refusal::Unsafe(
-                            "it computes the name of what it imports".into(),
-                        ));
+                        return Err(Refusal::Unsafe(phrase!(
+                            "pickle-computed-import",
+                            "it computes the name of what it imports"
+                        )));
                     };
                     let class = class(&module, &name)?;
                     self.push(class)?;
                 }
                 0x82..=0x84 => {
-                    return Err(Refusal::Unsafe(
-                        "it imports from the extension registry".into(),
-                    ));
+                    return Err(Refusal::Unsafe(phrase!(
+                        "pickle-extension-import",
+                        "it imports from the extension registry"
+                    )));
                 }
 
                 // Strings: SHORT_BINUNICODE, SHORT_BINSTRING, BINUNICODE, BINSTRING, BINUNICODE8, UNICODE, STRING.
@@ -363,7 +380,7 @@ impl<R: BufRead> Walk<'_, R> {
                 }
                 b'o' => {
                     let mut items = self.pop_to_mark()?.into_iter();
-                    let class = items.next().ok_or(UNDERFLOW)?;
+                    let class = items.next().ok_or_else(underflow)?;
                     let arguments: Vec<_> = items.collect();
                     self.call(&class, &arguments)?;
                 }
@@ -389,9 +406,12 @@ impl<R: BufRead> Walk<'_, R> {
         let line = self.source.short_line()?;
         let text = line.strip_suffix(b"\r").unwrap_or(&line);
         let index: Option<u32> = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        index
-            .map(u64::from)
-            .ok_or(Refusal::Malformed("an index into its memo is no number"))
+        index.map(u64::from).ok_or_else(|| {
+            Refusal::Malformed(phrase!(
+                "pickle-memo-index",
+                "an index into its memo is no number"
+            ))
+        })
     }
 
     fn push(&mut self, value: Value) -> Result<()> {
@@ -402,7 +422,7 @@ impl<R: BufRead> Walk<'_, R> {
     fn put_on_stack(&mut self, value: Value) -> Result<()> {
         if self.stack.len() == MAX_STACK {
             return Err(too_large(
-                "values on the stack of its pickle",
+                phrase!("too-many-stack-values", "values on the stack of its pickle"),
                 MAX_STACK as u64,
             ));
         }
@@ -459,7 +479,10 @@ impl<R: BufRead> Walk<'_, R> {
     fn set_items(&mut self, items: &[Value]) -> Result<()> {
         let (pairs, rest) = items.as_chunks();
         if !rest.is_empty() {
-            return Err(Refusal::Malformed("a key of a dictionary has no value"));
+            return Err(Refusal::Malformed(phrase!(
+                "pickle-key-without-value",
+                "a key of a dictionary has no value"
+            )));
         }
         let top = self.top()?;
         for [key, value] in pairs {
@@ -472,7 +495,7 @@ impl<R: BufRead> Walk<'_, R> {
     fn mark(&mut self) -> Result<()> {
         if self.marks.len() == MAX_STACK {
             return Err(too_large(
-                "marks on the stack of its pickle",
+                phrase!("too-many-marks", "marks on the stack of its pickle"),
                 MAX_STACK as u64,
             ));
         }
@@ -486,8 +509,8 @@ impl<R: BufRead> Walk<'_, R> {
 
     fn pop(&mut self) -> Result<Value> {
         match self.mark_is_on_top() {
-            true => Err(UNDERFLOW),
-            false => self.stack.pop().ok_or(UNDERFLOW),
+            true => Err(underflow()),
+            false => self.stack.pop().ok_or_else(underflow),
         }
     }
 
@@ -501,14 +524,14 @@ impl<R: BufRead> Walk<'_, R> {
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Value>> {
-        let mark = self.marks.pop().ok_or(UNDERFLOW)?;
+        let mark = self.marks.pop().ok_or_else(underflow)?;
         Ok(self.stack.split_off(mark))
     }
 
     fn top(&mut self) -> Result<&mut Value> {
         match self.mark_is_on_top() {
-            true => Err(UNDERFLOW),
-            false => self.stack.last_mut().ok_or(UNDERFLOW),
+            true => Err(underflow()),
+            false => self.stack.last_mut().ok_or_else(underflow),
         }
     }
 
@@ -518,7 +541,7 @@ impl<R: BufRead> Walk<'_, R> {
         self.memo.insert(index, copy);
         if self.memo.len() > MAX_MEMO {
             return Err(too_large(
-                "entries in the memo of its pickle",
+                phrase!("too-many-memo-entries", "entries in the memo of its pickle"),
                 MAX_MEMO as u64,
             ));
         }
@@ -527,12 +550,22 @@ impl<R: BufRead> Walk<'_, R> {
 
     fn fetch(&mut self, index: u64) -> Result<()> {
         let copy = self.memo.get(&index).cloned();
-        let copy = copy.ok_or(Refusal::Malformed("it fetches what it has not kept"))?;
+        let copy = copy.ok_or_else(|| {
+            Refusal::Malformed(phrase!(
+                "pickle-memo-missing",
+                "it fetches what it has not kept"
+            ))
+        })?;
         self.push_copy(copy)
     }
 }
 
-const UNDERFLOW: Refusal = Refusal::Malformed("it takes more from its stack than is there");
+fn underflow() -> Refusal {
+    Refusal::Malformed(phrase!(
+        "pickle-stack-empty",
+        "it takes more from its stack than is there"
+    ))
+}
 
 /// A class or function that may be imported.
 fn class(module: &str, name: &str) -> Result<Value> {

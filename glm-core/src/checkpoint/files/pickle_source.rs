@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use glm_tokenizer::phrase;
+
 use super::pickle_scan::Refusal;
 
 /// Longest text that is kept: that of a name. A longer one is on no list of allowed names.
@@ -146,10 +148,7 @@ impl<R: BufRead> PickleSource<'_, R> {
                 *self.left = left;
                 Ok(())
             }
-            None => Err(Refusal::TooLarge {
-                what: "bytes of pickles",
-                most: super::pickle_scan::MAX_PICKLE_BYTES,
-            }),
+            None => Err(too_many_pickle_bytes()),
         }
     }
 }
@@ -158,9 +157,16 @@ fn end() -> Refusal {
     Refusal::Io(io::ErrorKind::UnexpectedEof.into())
 }
 
+pub(super) fn too_many_pickle_bytes() -> Refusal {
+    Refusal::TooLarge {
+        what: phrase!("too-many-pickle-bytes", "bytes of pickles"),
+        most: super::pickle_scan::MAX_PICKLE_BYTES,
+    }
+}
+
 fn text_too_long() -> Refusal {
     Refusal::TooLarge {
-        what: "bytes in one text of its pickle",
+        what: phrase!("too-many-text-bytes", "bytes in one text of its pickle"),
         most: MAX_TEXT_BYTES,
     }
 }

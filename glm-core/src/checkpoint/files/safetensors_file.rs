@@ -9,6 +9,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
+use glm_tokenizer::{Phrase, phrase};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo as HeaderTensor};
 use serde::Deserialize;
 
@@ -62,7 +63,13 @@ impl SafetensorsFile {
         let header = usize::try_from(header_length)
             .ok()
             .and_then(|end| rest.get(..end));
-        let header = header.ok_or_else(|| truncated(path, length, "its header is cut off"))?;
+        let header = header.ok_or_else(|| {
+            truncated(
+                path,
+                length,
+                phrase!("safetensors-header-cut", "its header is cut off"),
+            )
+        })?;
         Self::from_header(path, ByteSource::memory(path, bytes), header, length)
     }
 
@@ -72,11 +79,12 @@ impl SafetensorsFile {
         header: &[u8],
         length: u64,
     ) -> Result<(Self, Vec<TensorInfo>)> {
-        let UniqueEntries(entries) =
-            serde_json::from_slice(header).map_err(|e| Error::malformed(path, e))?;
+        let UniqueEntries(entries) = serde_json::from_slice(header)
+            .map_err(|e| Error::malformed(path, Phrase::verbatim(e)))?;
         let mut entries: Vec<_> = entries.into_iter().map(tensor_of_header).collect();
         entries.sort_by_key(|(_, info)| info.data_offsets);
-        let metadata = Metadata::new(None, entries).map_err(|e| Error::malformed(path, e))?;
+        let metadata = Metadata::new(None, entries)
+            .map_err(|e| Error::malformed(path, Phrase::verbatim(e)))?;
         let data_start = LENGTH_BYTES + header.len() as u64;
         let found = length - data_start;
         let promised = metadata.data_len() as u64;
@@ -84,13 +92,22 @@ impl SafetensorsFile {
             return Err(truncated(
                 path,
                 length,
-                format!("its header describes {promised} bytes of tensors, {found} are there"),
+                phrase!(
+                    "safetensors-data-cut",
+                    "its header describes {promised} bytes of tensors, {found} are there",
+                    promised,
+                    found
+                ),
             ));
         }
         if found > promised {
             return Err(Error::malformed(
                 path,
-                format!("{} bytes follow the last tensor", found - promised),
+                phrase!(
+                    "safetensors-bytes-left",
+                    "{bytes} bytes follow the last tensor",
+                    bytes = found - promised
+                ),
             ));
         }
 
@@ -119,7 +136,7 @@ impl SafetensorsFile {
         let Some(range) = self.ranges.get(name) else {
             return Ok(None);
         };
-        let what = format!("tensor `{name}`");
+        let what = phrase!("file-part-tensor", "tensor `{name}`", name);
         self.source.read(range, &what).map(Some)
     }
 }
@@ -146,7 +163,10 @@ fn read_header_length(path: &Path, source: &mut impl Read, length: u64) -> Resul
         return Err(truncated(
             path,
             length,
-            "not even its header length is complete",
+            phrase!(
+                "safetensors-length-cut",
+                "not even its header length is complete"
+            ),
         ));
     }
     source
@@ -156,8 +176,11 @@ fn read_header_length(path: &Path, source: &mut impl Read, length: u64) -> Resul
     if header_length > MAX_HEADER_BYTES {
         return Err(Error::malformed(
             path,
-            format!(
-                "a header has at most {MAX_HEADER_BYTES} bytes, this one claims {header_length}"
+            phrase!(
+                "safetensors-header-too-long",
+                "a header has at most {most} bytes, this one claims {found}",
+                most = MAX_HEADER_BYTES,
+                found = header_length
             ),
         ));
     }
@@ -165,7 +188,11 @@ fn read_header_length(path: &Path, source: &mut impl Read, length: u64) -> Resul
         return Err(truncated(
             path,
             length,
-            format!("its header has {header_length} bytes"),
+            phrase!(
+                "safetensors-header-length",
+                "its header has {bytes} bytes",
+                bytes = header_length
+            ),
         ));
     }
     Ok(header_length)

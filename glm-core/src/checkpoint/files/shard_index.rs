@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{phrase, regular_file};
 use serde::Deserialize;
 
 use super::unique_entries::UniqueEntries;
@@ -44,8 +44,11 @@ pub(super) fn read(path: &Path) -> Result<Shards> {
         if !is_file_name(&shard) {
             return Err(Error::malformed(
                 path,
-                format!(
-                    "tensor `{tensor}` is said to be in `{shard}`, which is no plain file name"
+                phrase!(
+                    "index-no-file-name",
+                    "tensor `{tensor}` is said to be in `{shard}`, which is no plain file name",
+                    tensor,
+                    shard
                 ),
             ));
         }
@@ -55,7 +58,12 @@ pub(super) fn read(path: &Path) -> Result<Shards> {
         let count = shards.len();
         return Err(Error::malformed(
             path,
-            format!("an index names 1 to {MAX_SHARDS} shards, this one {count}"),
+            phrase!(
+                "index-shard-count",
+                "an index names 1 to {most} shards, this one {count}",
+                most = MAX_SHARDS,
+                count
+            ),
         ));
     }
     Ok(shards)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use glm_quant::GgmlBlock;
+use glm_tokenizer::{Phrase, phrase};
 
 use crate::error::{Error, Result};
 
@@ -128,8 +129,8 @@ impl WeightDType {
                 return Err(Error::TensorType {
                     path: path.to_path_buf(),
                     tensor: tensor.into(),
-                    expected: "f32, f16, q4_0, q4_1, q5_0, q5_1 or q8_0".into(),
-                    found: format!("ggml's type {number}"),
+                    expected: phrase!("type-of-ggml", "f32, f16, q4_0, q4_1, q5_0, q5_1 or q8_0"),
+                    found: phrase!("type-ggml-number", "ggml's type {number}", number),
                 });
             }
         })
@@ -181,7 +182,10 @@ fn unknown_type(path: &Path, tensor: &str, found: String) -> Error {
     Error::TensorType {
         path: path.to_path_buf(),
         tensor: tensor.into(),
-        expected: "a floating point, signed integer, uint8 or bool type".into(),
-        found,
+        expected: phrase!(
+            "type-of-tensor",
+            "a floating point, signed integer, uint8 or bool type"
+        ),
+        found: Phrase::verbatim(found),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use glm_tokenizer::{Phrase, phrase};
 use pytorch_reader::{PickleError, PytorchError, PytorchReader, Tensor};
 
 use super::tensor_info::{TensorInfo, WeightDType};
@@ -43,7 +44,12 @@ impl TorchFile {
         let mut infos = Vec::new();
         for (name, tensor) in &tensors {
             if tensor.shape().len() > MAX_DIMS {
-                let reason = format!("tensor `{name}` has more than {MAX_DIMS} extents");
+                let reason = phrase!(
+                    "tensor-too-many-extents",
+                    "tensor `{name}` has more than {most} extents",
+                    name,
+                    most = MAX_DIMS
+                );
                 return Err(Error::malformed(path, reason));
             }
             infos.push(TensorInfo {
@@ -71,8 +77,8 @@ impl TorchFile {
             return Ok(None);
         };
         let mut bytes = tensor.read().map_err(|e| match e.kind() {
-            io::ErrorKind::InvalidData => Error::malformed(&self.path, e),
-            io::ErrorKind::UnexpectedEof => truncated(&self.path, self.length, e.to_string()),
+            io::ErrorKind::InvalidData => Error::malformed(&self.path, Phrase::verbatim(e)),
+            io::ErrorKind::UnexpectedEof => truncated(&self.path, self.length, Phrase::verbatim(e)),
             _ => Error::io(&self.path, e),
         })?;
         // The reader gives native order.
@@ -130,11 +136,11 @@ fn open_error(path: &Path, length: u64, error: PytorchError) -> Error {
     }
 }
 
-/// The beginning of a reason.
-fn shortened(reason: &impl ToString) -> String {
+/// The beginning of a reason of the reader.
+fn shortened(reason: &impl ToString) -> Phrase {
     let reason = reason.to_string();
-    match reason.floor_char_boundary(MAX_REASON_BYTES) {
+    Phrase::verbatim(match reason.floor_char_boundary(MAX_REASON_BYTES) {
         end if end < reason.len() => format!("{}…", reason.split_at(end).0),
         _ => reason,
-    }
+    })
 }

@@ -11,10 +11,12 @@ use std::{
     path::Path,
 };
 
+use glm_tokenizer::{Phrase, phrase};
 use zip::{CompressionMethod, ZipArchive, result::ZipError};
 
 use super::{
     pickle_scan::{self, Budget, MAX_PICKLE_BYTES, Refusal},
+    pickle_source::too_many_pickle_bytes,
     weight_file::truncated,
     zip_end,
 };
@@ -55,7 +57,10 @@ pub(super) fn check(path: &Path, file: File, length: u64) -> Result<()> {
     if start.get(TAR_MAGIC) == Some(b"ustar") {
         return Err(Error::malformed(
             path,
-            "the tar container of PyTorch before 0.1.10 is not supported; save it again with a later version",
+            phrase!(
+                "torch-tar",
+                "the tar container of PyTorch before 0.1.10 is not supported; save it again with a later version",
+            ),
         ));
     }
     let search = start.get(..STREAM_MAGIC_SEARCH).unwrap_or(start);
@@ -67,12 +72,18 @@ pub(super) fn check(path: &Path, file: File, length: u64) -> Result<()> {
     let mut budget = Budget::of_file();
     for _ in 0..pickles {
         pickle_scan::scan(&mut reader, &mut budget).map_err(|refusal| match refusal {
-            Refusal::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
-                truncated(path, length, "the description of its tensors is cut off")
-            }
-            Refusal::NoOpcode(_) | Refusal::Malformed(_) if !is_stream => {
-                Error::malformed(path, "it is no file that torch.save wrote")
-            }
+            Refusal::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => truncated(
+                path,
+                length,
+                phrase!(
+                    "torch-description-cut",
+                    "the description of its tensors is cut off"
+                ),
+            ),
+            Refusal::NoOpcode(_) | Refusal::Malformed(_) if !is_stream => Error::malformed(
+                path,
+                phrase!("torch-no-file", "it is no file that torch.save wrote"),
+            ),
             refusal => refused(path, refusal),
         })?;
     }
@@ -86,7 +97,7 @@ fn check_zip(path: &Path, mut reader: BufReader<File>, length: u64) -> Result<()
     reader.rewind().map_err(|e| Error::io(path, e))?;
     let mut archive = ZipArchive::new(reader).map_err(|e| zip_error(path, e))?;
     if archive.has_duplicate_names() {
-        return Err(ambiguous(path, "some name"));
+        return Err(ambiguous(path, phrase!("zip-some-name", "some name")));
     }
     let mut names = HashSet::new();
     let mut pickles = Vec::new();
@@ -107,22 +118,27 @@ fn check_zip(path: &Path, mut reader: BufReader<File>, length: u64) -> Result<()
         let (size, stored) = (entry.size(), entry.compressed_size());
         if entry.compression() == CompressionMethod::Stored {
             if size != stored {
-                let reason =
-                    format!("its entry `{name}` should have {size} bytes, {stored} are there");
+                let reason = phrase!(
+                    "zip-entry-length",
+                    "its entry `{name}` should have {size} bytes, {stored} are there",
+                    name,
+                    size,
+                    stored
+                );
                 return Err(Error::malformed(path, reason));
             }
         } else {
             unpacked = unpacked.saturating_add(size);
         }
         if !names.insert(name.clone()) {
-            return Err(ambiguous(path, &format!("`{name}`")));
+            return Err(ambiguous(path, Phrase::verbatim(format!("`{name}`"))));
         }
     }
     let most = MAX_UNPACKED_BYTES.saturating_add(length.saturating_mul(MAX_EXPANSION));
     if unpacked > most {
         return Err(Error::TooLarge {
             path: path.to_path_buf(),
-            what: "bytes in its compressed entries",
+            what: phrase!("too-many-unpacked-bytes", "bytes in its compressed entries"),
             most,
         });
     }
@@ -130,14 +146,16 @@ fn check_zip(path: &Path, mut reader: BufReader<File>, length: u64) -> Result<()
         .has_overlapping_entries()
         .map_err(|e| zip_error(path, e))?
     {
-        return Err(Error::malformed(path, "entries of the archive overlap"));
+        return Err(Error::malformed(
+            path,
+            phrase!("zip-entries-overlap", "entries of the archive overlap"),
+        ));
     }
     let mut budget = Budget::of_file();
     for index in pickles {
         let entry = archive.by_index(index).map_err(|e| zip_error(path, e))?;
         if entry.size() > MAX_PICKLE_BYTES {
-            let (what, most) = ("bytes of pickles", MAX_PICKLE_BYTES);
-            return Err(refused(path, Refusal::TooLarge { what, most }));
+            return Err(refused(path, too_many_pickle_bytes()));
         }
         let mut pickle = BufReader::new(entry.take(MAX_PICKLE_BYTES));
         pickle_scan::scan(&mut pickle, &mut budget).map_err(|refusal| refused(path, refusal))?;
@@ -145,8 +163,12 @@ fn check_zip(path: &Path, mut reader: BufReader<File>, length: u64) -> Result<()
     Ok(())
 }
 
-fn ambiguous(path: &Path, name: &str) -> Error {
-    let reason = format!("the archive has {name} twice, so what is read depends on the reader");
+fn ambiguous(path: &Path, name: Phrase) -> Error {
+    let reason = phrase!(
+        "zip-ambiguous",
+        "the archive has {name} twice, so what is read depends on the reader",
+        name
+    );
     Error::malformed(path, reason)
 }
 
@@ -161,13 +183,26 @@ fn refused(path: &Path, refusal: Refusal) -> Error {
             what,
             most,
         },
-        Refusal::NoOpcode(byte) => {
-            Error::malformed(path, format!("its pickle has no opcode {byte:#04x}"))
-        }
-        Refusal::Malformed(reason) => {
-            Error::malformed(path, format!("its pickle is damaged: {reason}"))
-        }
-        Refusal::Io(e) => Error::malformed(path, format!("its pickle cannot be read: {e}")),
+        Refusal::NoOpcode(byte) => Error::malformed(
+            path,
+            phrase!(
+                "pickle-no-opcode",
+                "its pickle has no opcode {byte}",
+                byte = format!("{byte:#04x}")
+            ),
+        ),
+        Refusal::Malformed(reason) => Error::malformed(
+            path,
+            phrase!("pickle-damaged", "its pickle is damaged: {reason}", reason),
+        ),
+        Refusal::Io(e) => Error::malformed(
+            path,
+            phrase!(
+                "pickle-unreadable",
+                "its pickle cannot be read: {reason}",
+                reason = e
+            ),
+        ),
     }
 }
 
@@ -175,6 +210,6 @@ fn refused(path: &Path, refusal: Refusal) -> Error {
 pub(super) fn zip_error(path: &Path, error: ZipError) -> Error {
     match error {
         ZipError::Io(e) if e.raw_os_error().is_some() => Error::io(path, e),
-        error => Error::malformed(path, error),
+        error => Error::malformed(path, Phrase::verbatim(error)),
     }
 }

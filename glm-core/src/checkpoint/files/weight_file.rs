@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{Phrase, phrase, regular_file};
 
 use crate::error::{Error, Result};
 
@@ -36,23 +36,26 @@ pub(super) fn open(path: &Path) -> Result<(File, u64)> {
         });
     }
     if start.is_empty() {
-        return Err(truncated(path, 0, "it is empty"));
+        return Err(truncated(path, 0, phrase!("file-empty", "it is empty")));
     }
     if WEB_PAGES.iter().any(|page| start.starts_with(page)) {
         return Err(Error::malformed(
             path,
-            "it is a web page, saved in place of the file; download the file again",
+            phrase!(
+                "file-web-page",
+                "it is a web page, saved in place of the file; download the file again"
+            ),
         ));
     }
     Ok((file, metadata.len()))
 }
 
 /// [`Error::Truncated`] for a file of `length` bytes.
-pub(super) fn truncated(path: &Path, length: u64, reason: impl Into<String>) -> Error {
+pub(super) fn truncated(path: &Path, length: u64, reason: Phrase) -> Error {
     Error::Truncated {
         path: path.to_path_buf(),
         found: length,
-        reason: reason.into(),
+        reason,
     }
 }
 

@@ -13,6 +13,8 @@ use std::{
     path::Path,
 };
 
+use glm_tokenizer::phrase;
+
 use super::weight_file::truncated;
 use crate::error::{Error, Result};
 
@@ -48,14 +50,20 @@ pub(super) fn check(path: &Path, reader: &mut (impl Read + Seek), length: u64) -
         .windows(END_BYTES)
         .rposition(|record| record.starts_with(&END_MAGIC));
     let Some(end) = last else {
-        let reason = "the directory at the end of the archive is missing";
+        let reason = phrase!(
+            "zip-no-directory",
+            "the directory at the end of the archive is missing"
+        );
         return Err(truncated(path, length, reason));
     };
-    let malformed = |reason: &str| Error::malformed(path, reason);
+    let malformed = |reason| Error::malformed(path, reason);
     let record = tail.get(end..).unwrap_or_default();
     let end_position = start + end as u64;
     if end_position + END_BYTES as u64 + number(record, 20, 2) != length {
-        return Err(malformed("bytes follow the end of the archive"));
+        return Err(malformed(phrase!(
+            "zip-bytes-left",
+            "bytes follow the end of the archive"
+        )));
     }
     let mut directory = Directory {
         entries: number(record, 10, 2),
@@ -79,9 +87,10 @@ pub(super) fn check(path: &Path, reader: &mut (impl Read + Seek), length: u64) -
         let counted = number(&record, 4, 8).checked_add(END_64_UNCOUNTED);
         let ends_at = counted.and_then(|bytes| bytes.checked_add(position));
         if !record.starts_with(&END_64_MAGIC) || ends_at != Some(locator_position) {
-            return Err(malformed(
-                "the 64-bit record that ends the archive is missing",
-            ));
+            return Err(malformed(phrase!(
+                "zip-no-64-bit-record",
+                "the 64-bit record that ends the archive is missing"
+            )));
         }
         let wide = Directory {
             entries: number(&record, 32, 8),
@@ -95,7 +104,10 @@ pub(super) fn check(path: &Path, reader: &mut (impl Read + Seek), length: u64) -
             || !agree(directory.bytes, wide.bytes, 0xffff_ffff)
             || !agree(directory.start, wide.start, 0xffff_ffff)
         {
-            return Err(malformed("the records that end the archive differ"));
+            return Err(malformed(phrase!(
+                "zip-records-differ",
+                "the records that end the archive differ"
+            )));
         }
         directory = wide;
     }
@@ -118,15 +130,27 @@ impl Directory {
             Err(Error::TooLarge { path, what, most })
         };
         if self.entries > MAX_ENTRIES {
-            return too_large("entries in the archive", MAX_ENTRIES);
+            return too_large(
+                phrase!("too-many-archive-entries", "entries in the archive"),
+                MAX_ENTRIES,
+            );
         }
         if self.bytes > MAX_DIRECTORY_BYTES {
-            return too_large("bytes in the directory of the archive", MAX_DIRECTORY_BYTES);
+            return too_large(
+                phrase!(
+                    "too-many-directory-bytes",
+                    "bytes in the directory of the archive"
+                ),
+                MAX_DIRECTORY_BYTES,
+            );
         }
         if self.start.checked_add(self.bytes) != Some(self.end) {
             return Err(Error::malformed(
                 path,
-                "the directory of the archive is not where its end says",
+                phrase!(
+                    "zip-directory-misplaced",
+                    "the directory of the archive is not where its end says"
+                ),
             ));
         }
         Ok(())

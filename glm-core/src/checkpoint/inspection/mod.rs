@@ -9,8 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use glm_tokenizer::GlmTokenizer;
-use serde::Serialize;
+use glm_tokenizer::{GlmTokenizer, Phrase, phrase};
+use serde::{Serialize, Serializer};
 
 use crate::{
     checkpoint::{
@@ -74,8 +74,13 @@ pub struct Inspection {
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
-    /// A sentence that names the file.
-    pub message: String,
+    /// A sentence that names the file. In JSON it is English.
+    #[serde(serialize_with = "english")]
+    pub message: Phrase,
+}
+
+fn english<S: Serializer>(phrase: &Phrase, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(phrase.english())
 }
 
 /// How bad a problem is.
@@ -153,10 +158,10 @@ impl Inspection {
             }
             _ => {}
         }
-        self.add_message(Severity::Error, error.to_string());
+        self.add_message(Severity::Error, Phrase::from(&error));
     }
 
-    fn add_message(&mut self, severity: Severity, message: String) {
+    fn add_message(&mut self, severity: Severity, message: Phrase) {
         // What is wrong with a shard that two formats or two checks meet is said once.
         let problem = Problem { severity, message };
         if !self.problems.contains(&problem) {
@@ -246,9 +251,10 @@ impl Inspection {
             return self.recognised(recognised);
         }
         if recognition::is_adapter(&dir) {
-            let message = format!(
-                "{} holds an adapter beside the whole model; the model is used without it",
-                dir.display()
+            let message = phrase!(
+                "inspection-adapter-beside",
+                "{dir} holds an adapter beside the whole model; the model is used without it",
+                dir = &dir
             );
             self.add_message(Severity::Warning, message);
         }
@@ -300,12 +306,15 @@ impl Inspection {
         if let Some((content, info)) = recognition::of_tensors(files) {
             self.content = content;
             self.problems.clear(); // Of the configuration, which is the base model's or missing.
-            return self.add(unsupported(&info.file, &content.to_string()));
+            return self.add(unsupported(&info.file, content));
         }
         if let Some(wrapper) = files.name_wrapper() {
-            let message = format!(
-                "the name of every tensor in {} begins with `{wrapper}`, as training programs save them; it is left out",
-                files.path().display()
+            let message = phrase!(
+                "inspection-name-wrapper",
+                "the name of every tensor in {path} begins with `{wrapper}`, as training programs save them; it is \
+                 left out",
+                path = files.path(),
+                wrapper,
             );
             self.add_message(Severity::Warning, message);
         }
@@ -327,10 +336,11 @@ impl Inspection {
             self.add(problem);
         }
         if problems.more > 0 {
-            let message = format!(
-                "{} more tensors of {} are missing, of another shape or type, or have no place in this model",
-                problems.more,
-                files.path().display()
+            let message = phrase!(
+                "inspection-more-tensors",
+                "{more} more tensors of {path} are missing, of another shape or type, or have no place in this model",
+                more = problems.more,
+                path = files.path(),
             );
             self.add_message(Severity::Error, message);
         }
@@ -357,10 +367,11 @@ impl Inspection {
         let Some(choice) = TokenizerChoice::beside(dir, config) else {
             return self.add_message(
                 Severity::Warning,
-                format!(
-                    "no tokenizer in {}; to chat, put the {} of the download beside the weights",
-                    dir.display(),
-                    tokenizer_name(config)
+                phrase!(
+                    "inspection-no-tokenizer",
+                    "no tokenizer in {dir}; to chat, put the {name} of the download beside the weights",
+                    dir,
+                    name = tokenizer_name(config),
                 ),
             );
         };
@@ -374,9 +385,9 @@ impl Inspection {
     }
 }
 
-fn unsupported(path: &Path, found: &str) -> Error {
+fn unsupported(path: &Path, content: Content) -> Error {
     Error::UnsupportedModel {
         path: path.to_path_buf(),
-        found: found.to_owned(),
+        found: content.into(),
     }
 }

@@ -5,6 +5,7 @@ mod tests;
 
 use std::{ops::Range, path::Path};
 
+use glm_tokenizer::{Phrase, phrase};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::Xxh3;
@@ -102,7 +103,12 @@ impl Header {
             let place = layout.place(&tensor, forms, stored);
             tensors.push(Entry {
                 name: tensor.name,
-                place: place.ok_or_else(|| Error::malformed(path, "a tensor is too large"))?,
+                place: place.ok_or_else(|| {
+                    Error::malformed(
+                        path,
+                        phrase!("prepacked-tensor-too-large", "a tensor is too large"),
+                    )
+                })?,
             });
         }
         let mut header = Self {
@@ -140,7 +146,12 @@ impl Header {
     /// [`Error::Malformed`] when the header is too large.
     pub(super) fn to_bytes(&self, path: &Path) -> Result<Vec<u8>> {
         let json = self.json(self.data_start())?;
-        let too_large = |_| Error::malformed(path, "its header is too large");
+        let too_large = |_| {
+            Error::malformed(
+                path,
+                phrase!("prepacked-header-too-large", "its header is too large"),
+            )
+        };
         let json_bytes = u32::try_from(self.json_bytes).map_err(too_large)?;
         let mut bytes = Vec::with_capacity(PREAMBLE_BYTES + self.json_bytes);
         bytes.extend(MAGIC);
@@ -177,10 +188,18 @@ impl Header {
     pub(super) fn read(path: &Path, start: &[u8], file_bytes: usize) -> Result<Self> {
         let json_bytes = check_preamble(path, start, file_bytes)?;
         let json = start.get(PREAMBLE_BYTES..PREAMBLE_BYTES + json_bytes);
-        let json: Json = serde_json::from_slice(json.unwrap_or_default())
-            .map_err(|error| Error::malformed(path, format!("its header: {error}")))?;
-        let config =
-            serde_json::to_vec(&json.config).map_err(|error| Error::malformed(path, error))?;
+        let json: Json = serde_json::from_slice(json.unwrap_or_default()).map_err(|error| {
+            Error::malformed(
+                path,
+                phrase!(
+                    "prepacked-header",
+                    "its header: {reason}",
+                    reason = error.to_string()
+                ),
+            )
+        })?;
+        let config = serde_json::to_vec(&json.config)
+            .map_err(|error| Error::malformed(path, Phrase::verbatim(error)))?;
         let config = ModelConfig::from_json(path, &config)?;
         let forms = Forms {
             layers: form(path, &json.layers)?,
@@ -254,9 +273,14 @@ impl Header {
             if range.start < end || range.end > file_bytes {
                 return Err(Error::malformed(
                     path,
-                    format!(
-                        "tensor `{name}` should lie between bytes {end} and {file_bytes}, found {} to {}",
-                        range.start, range.end
+                    phrase!(
+                        "prepacked-tensor-outside",
+                        "tensor `{name}` should lie between bytes {end} and {file_bytes}, found {from} to {to}",
+                        name,
+                        end,
+                        file_bytes,
+                        from = range.start,
+                        to = range.end,
                     ),
                 ));
             }
@@ -267,7 +291,12 @@ impl Header {
         } else {
             Err(Error::malformed(
                 path,
-                format!("its tensors end at byte {end}, the file at {file_bytes}"),
+                phrase!(
+                    "prepacked-length",
+                    "its tensors end at byte {end}, the file at {file_bytes}",
+                    end,
+                    file_bytes
+                ),
             ))
         }
     }
@@ -278,7 +307,8 @@ impl Header {
 
     /// The JSON text; the ranges in memory count from byte `start` less than those in the text.
     fn json(&self, start: usize) -> Result<String> {
-        let malformed = |error: serde_json::Error| Error::malformed("the header", error);
+        let malformed =
+            |error: serde_json::Error| Error::malformed("the header", Phrase::verbatim(error));
         let config = self.config.to_json()?;
         let json = Json {
             config: serde_json::from_str(&config).map_err(malformed)?,
@@ -329,7 +359,14 @@ impl JsonTensor {
         let range = |name: &str, range: &JsonRange| {
             let range = range.from(start);
             range.ok_or_else(|| {
-                Error::malformed(path, format!("tensor `{name}` lies outside of any file"))
+                Error::malformed(
+                    path,
+                    phrase!(
+                        "prepacked-tensor-beyond",
+                        "tensor `{name}` lies outside of any file",
+                        name
+                    ),
+                )
             })
         };
         match self {
@@ -353,7 +390,15 @@ impl JsonTensor {
                 let codes = range(&name, &codes)?;
                 let scales = range(&name, &scales)?;
                 let layout = form(path, &format)?.layout(rows, cols).ok_or_else(|| {
-                    Error::malformed(path, format!("tensor `{name}` is packed as `{format}`"))
+                    Error::malformed(
+                        path,
+                        phrase!(
+                            "prepacked-tensor-format",
+                            "tensor `{name}` is packed as `{format}`",
+                            name = &name,
+                            format = &format
+                        ),
+                    )
                 })?;
                 let place = Place::Packed {
                     layout,
@@ -379,7 +424,7 @@ impl JsonRange {
 /// `bytes`.
 fn check_preamble(path: &Path, bytes: &[u8], found_bytes: usize) -> Result<usize> {
     let found = found_bytes as u64;
-    let truncated = |reason: String| Error::Truncated {
+    let truncated = |reason| Error::Truncated {
         path: path.to_path_buf(),
         found,
         reason,
@@ -387,11 +432,18 @@ fn check_preamble(path: &Path, bytes: &[u8], found_bytes: usize) -> Result<usize
     let magic = bytes.get(..MAGIC.len());
     if magic.is_none_or(|magic| magic != MAGIC) {
         return Err(if MAGIC.starts_with(bytes) {
-            truncated("its first bytes are missing".to_owned())
+            truncated(phrase!(
+                "prepacked-beginning-cut",
+                "its first bytes are missing"
+            ))
         } else {
             Error::malformed(
                 path,
-                "it is no prepacked model and no ggml file; give the folder of a checkpoint, a ggml file of chatglm.cpp, or a file that `quantize` or `convert` wrote",
+                phrase!(
+                    "prepacked-no-model",
+                    "it is no prepacked model and no ggml file; give the folder of a checkpoint, a ggml file of \
+                     chatglm.cpp, or a file that `quantize` or `convert` wrote"
+                ),
             )
         });
     }
@@ -412,36 +464,64 @@ fn check_preamble(path: &Path, bytes: &[u8], found_bytes: usize) -> Result<usize
                 expected: VERSION,
             });
         }
-        None => return Err(truncated("its first bytes are missing".to_owned())),
+        None => {
+            return Err(truncated(phrase!(
+                "prepacked-beginning-cut",
+                "its first bytes are missing"
+            )));
+        }
     }
     let (Some(json_bytes), Some(file_bytes), Some(sum)) =
         (word(12), long(16), long(CHECKSUM.start))
     else {
-        return Err(truncated("its first bytes are missing".to_owned()));
+        return Err(truncated(phrase!(
+            "prepacked-beginning-cut",
+            "its first bytes are missing"
+        )));
     };
     let json_bytes = usize::try_from(json_bytes).unwrap_or(usize::MAX);
     if json_bytes > MAX_HEADER_BYTES {
         return Err(Error::malformed(
             path,
-            format!("a header has at most {MAX_HEADER_BYTES} bytes, this one {json_bytes}"),
+            phrase!(
+                "prepacked-header-too-long",
+                "a header has at most {most} bytes, this one {found}",
+                most = MAX_HEADER_BYTES,
+                found = json_bytes
+            ),
         ));
     }
     let Some(checked) = bytes.get(..PREAMBLE_BYTES + json_bytes) else {
-        return Err(truncated("its header is cut off".to_owned()));
+        return Err(truncated(phrase!(
+            "prepacked-header-cut",
+            "its header is cut off"
+        )));
     };
     if checksum(checked) != sum {
         return Err(Error::malformed(
             path,
-            "the checksum of its header is wrong; quantise the checkpoint again",
+            phrase!(
+                "prepacked-header-checksum",
+                "the checksum of its header is wrong; quantise the checkpoint again"
+            ),
         ));
     }
     if found < file_bytes {
-        return Err(truncated(format!("it should have {file_bytes}")));
+        return Err(truncated(phrase!(
+            "prepacked-file-cut",
+            "it should have {file_bytes}",
+            file_bytes
+        )));
     }
     if found > file_bytes {
         return Err(Error::malformed(
             path,
-            format!("it should have {file_bytes} bytes, found {found}"),
+            phrase!(
+                "prepacked-file-too-long",
+                "it should have {file_bytes} bytes, found {found}",
+                file_bytes,
+                found
+            ),
         ));
     }
     Ok(json_bytes)
@@ -465,5 +545,14 @@ fn form(path: &Path, name: &str) -> Result<Form> {
         Ok(Precision::Quantized { bits, group }) => group.map(|group| Form::Packed { bits, group }),
         Err(_) => None,
     };
-    form.ok_or_else(|| Error::malformed(path, format!("`{name:.40}` is no precision")))
+    form.ok_or_else(|| {
+        Error::malformed(
+            path,
+            phrase!(
+                "prepacked-no-precision",
+                "`{name}` is no precision",
+                name = format!("{name:.40}")
+            ),
+        )
+    })
 }

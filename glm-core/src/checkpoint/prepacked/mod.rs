@@ -35,7 +35,7 @@ use bytes::Bytes;
 #[cfg(feature = "tensor")]
 use glm_backends::LargePages;
 use glm_backends::MappedFile;
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{phrase, regular_file};
 
 #[cfg(feature = "tensor")]
 use crate::checkpoint::memory::check_fits;
@@ -174,8 +174,16 @@ impl PrepackedFile {
                 })
             }
         });
-        weight
-            .ok_or_else(|| Error::malformed(&self.path, format!("tensor `{name}` is out of place")))
+        weight.ok_or_else(|| {
+            Error::malformed(
+                &self.path,
+                phrase!(
+                    "prepacked-tensor-misplaced",
+                    "tensor `{name}` is out of place",
+                    name
+                ),
+            )
+        })
     }
 
     fn place(&self, name: &str) -> Option<&Place> {
@@ -200,7 +208,10 @@ fn open(path: &Path) -> Result<(MappedFile, Header)> {
     }
     let file = regular_file::open(path).map_err(|error| Error::file(path, error))?;
     let map = MappedFile::of(file).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Error::malformed(path, "another process is writing it"),
+        io::ErrorKind::WouldBlock => Error::malformed(
+            path,
+            phrase!("prepacked-being-written", "another process is writing it"),
+        ),
         _ => Error::io(path, error),
     })?;
     let file_bytes = map.as_bytes().len();

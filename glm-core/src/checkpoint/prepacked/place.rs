@@ -3,6 +3,7 @@
 use std::{ops::Range, path::Path};
 
 use glm_quant::{BLOCK_ROWS, COLUMN_ALIGNMENT, PackedLayout};
+use glm_tokenizer::{Phrase, phrase};
 
 use crate::{
     checkpoint::{
@@ -105,8 +106,13 @@ impl Entry {
         let is_f32 = matches!(&self.place, Place::Float { dtype, .. } if *dtype == FloatType::F32);
         if form != wanted || (expected.role == Role::Vector && !is_f32) {
             let (expected, found) = match (expected.role, form) {
-                (Role::Vector, Form::Float) => ("f32".to_owned(), "a half".to_owned()),
-                _ => (wanted.precision().to_string(), form.precision().to_string()),
+                (Role::Vector, Form::Float) => {
+                    (Phrase::verbatim("f32"), phrase!("type-half", "a half"))
+                }
+                _ => (
+                    Phrase::verbatim(wanted.precision()),
+                    Phrase::verbatim(form.precision()),
+                ),
             };
             return Err(Error::TensorType {
                 path: path.to_path_buf(),
@@ -178,12 +184,15 @@ impl Place {
             if !fits {
                 return Err(Error::malformed(
                     path,
-                    format!(
-                        "tensor `{name}` should have {} bytes at a multiple of {}, found {} at {}",
-                        expected.unwrap_or_default().0,
-                        expected.unwrap_or_default().1,
-                        range.len(),
-                        range.start
+                    phrase!(
+                        "prepacked-tensor-place",
+                        "tensor `{name}` should have {bytes} bytes at a multiple of {alignment}, found {found} at \
+                         {start}",
+                        name,
+                        bytes = expected.unwrap_or_default().0,
+                        alignment = expected.unwrap_or_default().1,
+                        found = range.len(),
+                        start = range.start
                     ),
                 ));
             }

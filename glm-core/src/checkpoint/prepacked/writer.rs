@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use glm_tokenizer::phrase;
 
 use super::{PrepackedFile, header::Header, place::Place};
 use crate::{
@@ -133,7 +134,11 @@ impl<'path, W: Write + Seek> Writer<'path, W> {
         if sections.is_empty() || !sections.iter().all(fits) {
             return Err(Error::UnsupportedModel {
                 path: self.path.to_path_buf(),
-                found: format!("a model whose tensor `{name}` is of another precision than others"),
+                found: phrase!(
+                    "found-mixed-precisions",
+                    "a model whose tensor `{name}` is of another precision than others",
+                    name
+                ),
             });
         }
         for (range, data) in sections {

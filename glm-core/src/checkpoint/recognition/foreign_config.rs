@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use glm_tokenizer::{Phrase, phrase};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -54,16 +55,25 @@ impl Adapter {
     }
 
     /// What it is and for which model, with its article.
-    pub(super) fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> Phrase {
         let what = match (self.content(), &self.peft_type) {
             (Content::OtherAdapter, Some(kind)) => {
-                format!("an adapter of PEFT's type {}", quoted(kind))
+                phrase!(
+                    "found-peft-type",
+                    "an adapter of PEFT's type {kind}",
+                    kind = quoted(kind)
+                )
             }
-            (content, _) => content.to_string(),
+            (content, _) => content.into(),
         };
         match self.base_model_name_or_path.as_deref() {
             None | Some("") => what,
-            Some(base) => format!("{what} for {}", quoted(base)),
+            Some(base) => phrase!(
+                "found-adapter-for",
+                "{what} for {base}",
+                what,
+                base = quoted(base)
+            ),
         }
     }
 }

@@ -8,7 +8,7 @@ mod tensor_kind;
 
 use std::{fs, path::Path};
 
-use glm_tokenizer::{GlmTokenizer, TokenizerFile, regular_file::FileKind};
+use glm_tokenizer::{GlmTokenizer, Phrase, TokenizerFile, phrase, regular_file::FileKind};
 
 use crate::{
     checkpoint::{
@@ -41,7 +41,7 @@ impl Recognised {
         path: &Path,
         content: Content,
         family: Option<ModelFamily>,
-        found: String,
+        found: Phrase,
     ) -> Self {
         Self {
             content,
@@ -62,7 +62,7 @@ impl Recognised {
             members: Vec::new(),
             error: Error::NotAModel {
                 path: path.to_path_buf(),
-                found: content.to_string(),
+                found: content.into(),
             },
         }
     }
@@ -83,7 +83,11 @@ pub(super) fn recognise_folder(dir: &Path) -> Result<Option<Recognised>> {
                 &dir.join("config.json"),
                 Content::TextEncoder,
                 None,
-                format!("a text encoder of type \"{kind}\""),
+                phrase!(
+                    "found-text-encoder",
+                    "a text encoder of type \"{kind}\"",
+                    kind
+                ),
             )));
         }
         if has_weights {
@@ -103,7 +107,12 @@ pub(super) fn recognise_folder(dir: &Path) -> Result<Option<Recognised>> {
     if foreign_config::is_swiss_army_transformer(dir) {
         let (class, family) = foreign_config::sat_model(dir)?;
         let content = Content::SwissArmyTransformer;
-        let found = format!("{content}, a {class}");
+        let found = phrase!(
+            "found-sat-model",
+            "{content}, a {class}",
+            content = Phrase::from(content),
+            class
+        );
         return Ok(Some(Recognised::unsupported(dir, content, family, found)));
     }
     if has_config || has_weights {
@@ -183,7 +192,7 @@ fn recognise_tensors(path: &Path) -> Result<Recognised> {
         None => Content::Data,
     };
     Ok(match content.is_recognised_only() {
-        true => Recognised::unsupported(path, content, family, content.to_string()),
+        true => Recognised::unsupported(path, content, family, content.into()),
         false => Recognised {
             family,
             ..Recognised::other(path, content)

@@ -7,15 +7,15 @@ fn scan_all(pickle: &[u8]) -> Result<()> {
 
 fn refused(pickle: &[u8]) -> String {
     match scan_all(pickle) {
-        Err(Refusal::Unsafe(reason)) => reason,
+        Err(Refusal::Unsafe(reason)) => reason.to_string(),
         other => panic!("{}: {other:?}", pickle.escape_ascii()),
     }
 }
 
 /// What there is too much of.
-fn too_much(pickle: &[u8]) -> &'static str {
+fn too_much(pickle: &[u8]) -> String {
     match scan_all(pickle) {
-        Err(Refusal::TooLarge { what, .. }) => what,
+        Err(Refusal::TooLarge { what, .. }) => what.to_string(),
         other => panic!("{other:?}"),
     }
 }
