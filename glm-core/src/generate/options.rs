@@ -313,10 +313,11 @@ pub(super) fn require(
     if holds {
         return Ok(());
     }
+    let found: Value = found.into();
     Err(Error::InvalidOption {
         option,
         expected: expected(),
-        found: found.into().into(),
+        found: found.into(),
     })
 }
 

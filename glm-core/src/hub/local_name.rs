@@ -46,9 +46,13 @@ pub(super) fn refuse(path: &Path) -> Result<()> {
     if let Some(folder) = path.parent()
         && folder.symlink_metadata().is_ok()
     {
-        return Err(local(phrase!("hub-name-of-a-folder", "`{folder}` is here, so it may be meant as a path; to download the model of that name, start in another \
-             folder", folder))
-        .into());
+        let why = phrase!(
+            "hub-name-of-a-folder",
+            "`{folder}` is here, so it may be meant as a path; to download the model of that name, start in another \
+             folder",
+            folder
+        );
+        return Err(local(why).into());
     }
     Ok(())
 }

@@ -7,24 +7,24 @@ use std::{
 };
 
 /// The names of the values of a phrase.
-pub type Names = BTreeSet<String>;
+pub(crate) type Names = BTreeSet<String>;
 
 /// A phrase in the sources.
-pub struct Used {
-    pub file: PathBuf,
-    pub id: String,
+pub(crate) struct Used {
+    pub(crate) file: PathBuf,
+    pub(crate) id: String,
     /// The names in it; `None` where the text stands elsewhere, as that of an error.
-    pub english: Option<Names>,
-    pub values: Names,
+    pub(crate) english: Option<Names>,
+    pub(crate) values: Names,
 }
 
 /// The folder of a crate of this workspace.
-pub fn crate_folder(name: &str) -> PathBuf {
+pub(crate) fn crate_folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
 
 /// Every `phrase!(…)`, and every id before a `values![…]`, in the crates whose errors are phrases.
-pub fn used() -> Vec<Used> {
+pub(crate) fn used() -> Vec<Used> {
     let mut found = Vec::new();
     for name in ["glm-core", "glm-tokenizer"] {
         for file in sources(&crate_folder(name).join("src")) {
@@ -64,7 +64,7 @@ fn scan(file: &Path, source: &str, found: &mut Vec<Used>) {
 }
 
 /// The variants of an error, in kebab case.
-pub fn variants(file: &Path, name: &str) -> Vec<String> {
+pub(crate) fn variants(file: &Path, name: &str) -> Vec<String> {
     let source = fs::read_to_string(file).unwrap();
     let start = format!("pub enum {name} {{\n");
     let body = source.split(&start).nth(1).unwrap();
@@ -80,7 +80,7 @@ pub fn variants(file: &Path, name: &str) -> Vec<String> {
 }
 
 /// The texts of the files in `locales/zh`, with the names in them.
-pub fn translated() -> BTreeMap<String, Names> {
+pub(crate) fn translated() -> BTreeMap<String, Names> {
     let mut texts = BTreeMap::new();
     for file in files(&crate_folder("glm-core").join("locales/zh")) {
         for line in fs::read_to_string(&file).unwrap().lines() {
