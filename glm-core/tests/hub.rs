@@ -388,7 +388,7 @@ fn what_the_hub_does_not_have_is_named() {
         repository.files.remove(name);
         let error = hub_error(Setup::new(repository).fetch());
         assert!(
-            matches!(&error, HubError::NoCheckpoint { missing, .. } if missing.contains(name)),
+            matches!(&error, HubError::NoCheckpoint { missing, .. } if missing.english().contains(name)),
             "{error}"
         );
     }
@@ -408,7 +408,7 @@ fn offline_says_what_is_missing_and_asks_no_one() {
         fs::remove_file(folder.join(name)).unwrap();
         let error = offline();
         assert!(
-            matches!(&error, HubError::NotCached { missing, .. } if missing == name),
+            matches!(&error, HubError::NotCached { missing, .. } if missing.english() == name),
             "{error}"
         );
     }

@@ -146,7 +146,7 @@ fn a_bad_tokenizer() {
 #[test]
 fn options_and_configurations() {
     let error = "int3".parse::<Precision>().unwrap_err();
-    assert!(in_chinese(error).starts_with("选项 `precision` 的值无效。要求：以下之一：stored、"));
+    assert!(in_chinese(error).starts_with("选项 `precision` 的值无效。要求：以下之一：stored, "));
     let json = br#"{"model_type": "chatglm", "vocab_size": 0}"#;
     let error = ModelConfig::from_json("config.json", json).unwrap_err();
     assert_eq!(
@@ -194,7 +194,7 @@ fn downloads() {
     assert_eq!(
         in_chinese(error),
         format!(
-            "{} 中 `THUDM/chatglm-6b` 的修订 `main` 不完整：缺少 config.json；\
+            "{} 中 `THUDM/chatglm-6b` 的修订 `main` 不完整，缺少：它的快照；\
              请在联网时运行一次，不带 --offline，也不设 HF_HUB_OFFLINE",
             folder.path().display()
         )

@@ -54,7 +54,7 @@ pub enum HubError {
         /// Branch, tag or commit.
         revision: String,
         /// The file that was looked for.
-        missing: String,
+        missing: Phrase,
     },
     /// Offline, and the cache does not hold all of the checkpoint.
     #[error(
@@ -67,7 +67,7 @@ pub enum HubError {
         /// Branch, tag or commit.
         revision: String,
         /// The file that was looked for.
-        missing: String,
+        missing: Phrase,
         /// The cache.
         cache_dir: PathBuf,
     },

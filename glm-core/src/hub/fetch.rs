@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use glm_tokenizer::phrase;
+use glm_tokenizer::{Phrase, phrase};
 
 use super::{
     client::{Client, RemoteFile},
@@ -68,14 +68,14 @@ impl Fetch<'_> {
         let snapshot = self.cache.snapshot(&listing.commit);
         let weights = needed.weights(&snapshot)?;
         if let Some(missing) = weights.iter().find(|&name| !listing.names.contains(name)) {
-            return Err(self.no_checkpoint(missing.clone()).into());
+            return Err(self.no_checkpoint(Phrase::verbatim(missing)).into());
         }
         self.fetch_all(&listing.commit, &weights, u64::MAX, small)?;
         self.cache.write_ref(&self.source, &listing.commit)?;
         Ok(snapshot)
     }
 
-    fn no_checkpoint(&self, missing: String) -> HubError {
+    fn no_checkpoint(&self, missing: Phrase) -> HubError {
         HubError::NoCheckpoint {
             repo: self.source.repo.clone(),
             revision: self.source.revision.clone(),

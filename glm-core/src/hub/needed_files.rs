@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use glm_tokenizer::GlmTokenizer;
+use glm_tokenizer::{GlmTokenizer, Phrase, phrase};
 
 use crate::{
     checkpoint::files::{WeightFormat, shards_in_index},
@@ -16,7 +16,7 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// What a folder or repository lacks to be a checkpoint.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Missing(pub(super) String);
+pub(super) struct Missing(pub(super) Phrase);
 
 /// The names of a model's files.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl NeededFiles {
     pub(super) fn of(names: &BTreeSet<String>) -> std::result::Result<Self, Missing> {
         let first_of = |wanted: &[&'static str]| {
             let found = wanted.iter().find(|&&name| names.contains(name));
-            found.copied().ok_or_else(|| Missing(wanted.join(" or ")))
+            found.copied().ok_or_else(|| Missing(any_of(wanted)))
         };
         let mut small = vec![first_of(&[CONFIG])?, first_of(&GlmTokenizer::FILE_NAMES)?];
         small.extend(first_of(&[TOKENIZER_CONFIG]));
@@ -68,12 +68,20 @@ impl NeededFiles {
     }
 }
 
+/// The names, of which one would do.
+fn any_of(names: &[&str]) -> Phrase {
+    let names = names.iter().map(Phrase::verbatim);
+    let either = |first, second| phrase!("hub-or", "{first} or {second}", first, second);
+    names.reduce(either).unwrap_or_else(|| Phrase::verbatim(""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn needed(names: &[&str]) -> std::result::Result<NeededFiles, Missing> {
+    fn needed(names: &[&str]) -> std::result::Result<NeededFiles, String> {
         NeededFiles::of(&names.iter().map(|&name| name.to_owned()).collect())
+            .map_err(|Missing(what)| what.to_string())
     }
 
     #[test]
@@ -119,7 +127,7 @@ mod tests {
                 "model.safetensors or model.safetensors.index.json or pytorch_model.bin or pytorch_model.bin.index.json",
             ),
         ] {
-            assert_eq!(needed(names), Err(Missing(missing.to_owned())));
+            assert_eq!(needed(names), Err(missing.to_owned()));
         }
     }
 }

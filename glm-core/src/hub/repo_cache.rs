@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use glm_tokenizer::regular_file;
+use glm_tokenizer::{Phrase, phrase, regular_file};
 
 use super::{
     checksum::Etag,
@@ -53,7 +53,7 @@ impl RepoCache {
     /// # Errors
     /// [`HubError::NotCached`]; those of a damaged index.
     pub(super) fn whole_snapshot(&self, source: &RepoRevision) -> Result<PathBuf> {
-        let not_cached = |missing: String| HubError::NotCached {
+        let not_cached = |missing| HubError::NotCached {
             repo: source.repo.clone(),
             revision: source.revision.clone(),
             missing,
@@ -63,13 +63,13 @@ impl RepoCache {
             true => Some(source.revision.clone()),
             false => self.read_ref(&source.revision),
         };
-        let commit = commit.ok_or_else(|| not_cached("snapshot of it".to_owned()))?;
+        let commit = commit.ok_or_else(|| not_cached(phrase!("hub-snapshot", "snapshot of it")))?;
         let snapshot = self.snapshot(&commit);
         let names = file_names(&snapshot);
         let needed = NeededFiles::of(&names).map_err(|Missing(name)| not_cached(name))?;
         let mut weights = needed.weights(&snapshot)?.into_iter();
         match weights.find(|name| !names.contains(name)) {
-            Some(missing) => Err(not_cached(missing).into()),
+            Some(missing) => Err(not_cached(Phrase::verbatim(missing)).into()),
             None => Ok(snapshot),
         }
     }
