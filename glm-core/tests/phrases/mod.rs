@@ -1,5 +1,7 @@
 //! The phrases that the sources of these crates use, and the texts that stand in the files of translations.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
