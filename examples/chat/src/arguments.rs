@@ -20,7 +20,6 @@ use glm_core::{
 use crate::{
     Checked,
     error::{Error, Result},
-    language::Language,
     session::Decoding,
 };
 
@@ -160,9 +159,6 @@ struct ConversationArguments {
     /// with is read once. ChatGLM-6B has to read a text again as soon as anything follows it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["infill", "num_beams", "num_return_sequences"])]
     prompt_cache: Option<PathBuf>,
-    /// Language of the program's own messages [default: Chinese in a Chinese locale, else English]
-    #[arg(long, value_enum)]
-    lang: Option<Language>,
 }
 
 #[derive(Debug, Args)]
@@ -264,10 +260,6 @@ enum Stopping {
 }
 
 impl Arguments {
-    pub(crate) fn language(&self) -> Language {
-        self.conversation.lang.unwrap_or_else(Language::of_system)
-    }
-
     /// Whether the command line itself says what is to be answered.
     pub(crate) fn is_one_shot(&self) -> bool {
         let given = &self.conversation;
@@ -281,7 +273,7 @@ impl Arguments {
     }
 
     /// Where the one question is, if it is not on the command line itself.
-    pub(crate) fn question_source(&self) -> Option<Source<'_>> {
+    pub(crate) fn question_source(&self) -> Option<Source> {
         match (&self.conversation.once, &self.conversation.file) {
             (Some(once), _) if once == "-" => Some(Source::Input),
             (_, Some(file)) => Some(Source::named(file)),
@@ -304,7 +296,7 @@ impl Arguments {
         }
         match self.encoding() {
             Some(encoding) if !self.is_one_shot() && !encoding.is_ascii_compatible() => {
-                return Err(Error::NoLines { encoding });
+                return Err(Error::NoLines(encoding));
             }
             _ => {}
         }

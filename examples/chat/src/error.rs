@@ -2,50 +2,97 @@
 
 use std::io;
 
-use command_line::{encoding::Encoding, exit::Exit};
+use command_line::{
+    encoding::Encoding,
+    exit::Exit,
+    model,
+    text::{self, Source},
+    texts::{Tell, Texts},
+};
 use rustyline::error::ReadlineError;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum Error {
     /// The library refused the checkpoint, an option or a question.
-    #[error(transparent)]
-    Model(#[from] glm_core::Error),
+    Model(glm_core::Error),
     /// There is no model where it was looked for.
-    #[error(transparent)]
-    Opening(#[from] command_line::model::Error),
+    Opening(model::Error),
     /// There is no question where it was looked for.
-    #[error(transparent)]
-    Question(#[from] command_line::text::Error),
-    #[error("there is no question in {name}")]
-    NoQuestion { name: String },
-    #[error("the question is empty")]
+    Question(text::Error),
+    /// The source has nothing but white space.
+    NoQuestion(Source),
+    /// The question on the command line has nothing but white space.
     EmptyQuestion,
-    #[error(
-        "there is no blank in the text of --infill: write [MASK] for a few words, [sMASK] for sentences, or [gMASK] for a passage"
-    )]
+    /// The text to fill has no blank.
     NoBlank,
-    #[error(
-        "ChatGLM2-6B and its relatives have not learned to fill blanks; use --infill with ChatGLM-6B, or ask with --once"
-    )]
+    /// The model does not fill blanks.
     NoInfilling,
-    #[error(
-        "questions in {encoding} cannot be taken line by line; give one with --file or --once -"
-    )]
-    NoLines { encoding: Encoding },
-    #[error(
-        "--num-return-sequences asks for several answers, but greedy decoding (--greedy or --temperature 0) has only one; sample, or add --num-beams"
-    )]
+    /// Lines cannot be told in this encoding.
+    NoLines(Encoding),
+    /// Several answers that would be the same.
     SameAnswers,
-    #[error("cannot read standard input: {0}")]
     Input(io::Error),
-    #[error("cannot write the answer: {0}")]
     Output(io::Error),
-    #[error("cannot read from the terminal: {0}")]
-    Terminal(#[from] ReadlineError),
-    #[error("cannot watch for ctrl-c: {0}")]
-    Interrupt(#[from] ctrlc::Error),
+    Terminal(ReadlineError),
+    Interrupt(ctrlc::Error),
+}
+
+impl Tell for Error {
+    fn tell(&self, texts: &Texts) -> String {
+        let because =
+            |id, reason: &dyn ToString| texts.with(id, [("reason", reason.to_string().into())]);
+        match self {
+            Self::Model(error) => error.tell(texts),
+            Self::Opening(error) => error.tell(texts),
+            Self::Question(error) => error.tell(texts),
+            Self::NoQuestion(source) => {
+                texts.with("chat-no-question", [("name", source.tell(texts).into())])
+            }
+            Self::EmptyQuestion => texts.get("chat-empty-question"),
+            Self::NoBlank => texts.get("chat-no-blank"),
+            Self::NoInfilling => texts.get("chat-no-infilling"),
+            Self::NoLines(encoding) => {
+                texts.with("chat-no-lines", [("encoding", encoding.to_string().into())])
+            }
+            Self::SameAnswers => texts.get("chat-same-answers"),
+            Self::Input(reason) => because("shared-cannot-read-input", reason),
+            Self::Output(reason) => because("chat-cannot-write", reason),
+            Self::Terminal(reason) => because("chat-cannot-read-terminal", reason),
+            Self::Interrupt(reason) => because("chat-cannot-watch", reason),
+        }
+    }
+}
+
+impl From<glm_core::Error> for Error {
+    fn from(error: glm_core::Error) -> Self {
+        Self::Model(error)
+    }
+}
+
+impl From<model::Error> for Error {
+    fn from(error: model::Error) -> Self {
+        Self::Opening(error)
+    }
+}
+
+impl From<text::Error> for Error {
+    fn from(error: text::Error) -> Self {
+        Self::Question(error)
+    }
+}
+
+impl From<ReadlineError> for Error {
+    fn from(error: ReadlineError) -> Self {
+        Self::Terminal(error)
+    }
+}
+
+impl From<ctrlc::Error> for Error {
+    fn from(error: ctrlc::Error) -> Self {
+        Self::Interrupt(error)
+    }
 }
 
 impl Error {

@@ -2,21 +2,20 @@
 
 use std::{io::ErrorKind, path::Path};
 
-use command_line::exit::note;
+use command_line::{
+    exit::note,
+    texts::{Tell, Texts},
+};
 use glm_core::{
     Error as ModelError, SnapshotField, chat::Conversation, prefix_cache::Prefix,
     regular_file::FileKind,
 };
 
-use crate::{error::Result, language::Language};
+use crate::error::Result;
 
 /// The conversation, which knows what the file holds. A file that is of no use any more is told and will be replaced; one
 /// of another kind is an error, so that nothing is ever written over it.
-pub(crate) fn load(
-    path: &Path,
-    conversation: Conversation,
-    language: Language,
-) -> Result<Conversation> {
+pub(crate) fn load(path: &Path, conversation: Conversation, texts: &Texts) -> Result<Conversation> {
     match FileKind::at(path) {
         Ok(None) => {
             check_folder(path)?;
@@ -31,11 +30,13 @@ pub(crate) fn load(
     }
     match Prefix::load(conversation.model(), path) {
         Ok(prefix) => {
-            note(&language.known_tokens(prefix.tokens().len()));
+            let tokens = ("tokens", prefix.tokens().len().into());
+            note(&texts.with("chat-known-tokens", [tokens]));
             Ok(conversation.with_prefix(prefix))
         }
         Err(error) if is_outdated(&error) => {
-            note(&language.outdated_cache(&error));
+            let reason = ("reason", error.tell(texts).into());
+            note(&texts.with("chat-outdated-cache", [reason]));
             Ok(conversation)
         }
         Err(error) => Err(error.into()),

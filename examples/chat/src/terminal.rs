@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use command_line::exit::note;
+use command_line::{exit::note, texts::Texts};
 
 use crate::{
     error::{Error, Result},
     interrupt::Interrupt,
-    language::Language,
     line_editor::{LineEditor, Typed, block},
+    messages,
     output::Output,
     session::{Decoding, Line, Notice, Request, Session},
     terminal_mode::{Restore, TerminalMode},
@@ -17,7 +17,7 @@ use crate::{
 /// Talks until the user ends it.
 pub(crate) fn run(
     session: &mut Session,
-    language: Language,
+    texts: &Texts,
     demonstration: bool,
     output: &mut Output<impl Write>,
 ) -> Result<()> {
@@ -25,28 +25,29 @@ pub(crate) fn run(
     let mode = TerminalMode::keep_keys();
     let restore = Restore(mode.clone());
     let interrupt = Interrupt::watch(move || mode.restore())?;
-    let label = language.model_label(demonstration);
+    let label = messages::model_label(texts, demonstration);
 
-    welcome(language, demonstration);
+    let prompt = texts.get("chat-user-prompt");
+    welcome(texts, demonstration);
     if let Decoding::Beams(beams) = session.decoding() {
-        note(&language.beam_search(beams.num_beams));
+        note(&messages::beam_search(texts, beams.num_beams));
     }
     // The last thing that happened was Ctrl-C: the next one ends the program.
     let mut interrupted = false;
     loop {
         note("");
-        let text = match editor.read(language.user_prompt())? {
+        let text = match editor.read(&prompt)? {
             Typed::Text(text) => text,
             Typed::Interrupt if !interrupted => {
                 interrupted = true;
-                note(language.interrupt_again());
+                note(&texts.get("chat-interrupt-again"));
                 continue;
             }
             Typed::Interrupt | Typed::End => return Ok(()),
             Typed::Invalid => {
                 // The rest of it would be taken for a question.
                 restore.0.discard_keys();
-                note(language.invalid_keys());
+                note(&texts.get("chat-invalid-keys"));
                 continue;
             }
             Typed::Nothing => continue,
@@ -63,11 +64,11 @@ pub(crate) fn run(
             Line::Clear => {
                 session.clear();
                 editor.clear_screen()?;
-                welcome(language, demonstration);
+                welcome(texts, demonstration);
             }
-            Line::Undo => note(&language.notice(session.undo())),
+            Line::Undo => note(&messages::notice(texts, session.undo())),
             Line::Answer(Request::Retry) if !session.has_turns() => {
-                note(&language.notice(Notice::NoTurn));
+                note(&messages::notice(texts, Notice::NoTurn));
             }
             Line::Answer(request) => {
                 output.label(&label)?;
@@ -81,10 +82,10 @@ pub(crate) fn run(
                             .any(|notice| matches!(notice, Notice::Stopped { .. }));
                         notices
                             .into_iter()
-                            .for_each(|notice| note(&language.notice(notice)));
+                            .for_each(|notice| note(&messages::notice(texts, notice)));
                     }
                     // A question that this model cannot take; the next may be better.
-                    Err(Error::Model(error)) => note(&language.error(&error)),
+                    Err(Error::Model(error)) => note(&texts.error(&error)),
                     Err(error) => return Err(error),
                 }
             }
@@ -92,9 +93,9 @@ pub(crate) fn run(
     }
 }
 
-fn welcome(language: Language, demonstration: bool) {
-    note(&language.welcome(demonstration));
+fn welcome(texts: &Texts, demonstration: bool) {
+    note(&messages::welcome(texts, demonstration));
     if demonstration {
-        note(language.demonstration());
+        note(&texts.get("chat-demonstration"));
     }
 }

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 
+use crate::texts::{Tell, Texts, in_english};
+
 /// A guess between encodings falls on those of this top-level domain: most who talk to these models write Chinese.
 const GUESS_LIKE: &[u8] = b"cn";
 
@@ -33,11 +35,22 @@ impl Encoding {
 }
 
 /// A name that is no encoding's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "is no encoding that is known; gbk, gb18030, big5, utf-8 and utf-16le are, with all others of the web"
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownEncoding;
+
+impl Tell for UnknownEncoding {
+    fn tell(&self, texts: &Texts) -> String {
+        texts.get("shared-unknown-encoding")
+    }
+}
+
+impl fmt::Display for UnknownEncoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&in_english(self))
+    }
+}
+
+impl std::error::Error for UnknownEncoding {}
 
 impl FromStr for Encoding {
     type Err = UnknownEncoding;

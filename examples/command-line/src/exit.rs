@@ -5,6 +5,8 @@ use std::{
     process::ExitCode,
 };
 
+use crate::texts::Texts;
+
 /// What became of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -23,6 +25,17 @@ impl Exit {
         note(message);
         self.into()
     }
+}
+
+/// The exit code of a program whose report cannot be written. That nobody reads on (`… | head`) needs no message.
+#[must_use]
+pub fn unwritten(error: &io::Error, texts: &Texts) -> ExitCode {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        let reason = ("reason", error.to_string().into());
+        let reason = texts.with("shared-cannot-write-report", [reason]);
+        note(&texts.with("shared-error", [("reason", reason.into())]));
+    }
+    Exit::Failed.into()
 }
 
 impl From<&glm_core::Error> for Exit {

@@ -11,40 +11,50 @@ use glm_core::{
     inspect, load_tokenizer,
 };
 
-use crate::exit::note;
-
-/// What a checkpoint folder has to hold.
-const LOOKED_FOR: &str = "config.json, ice_text.model or tokenizer.model, and the weights as model.safetensors, \
-     model.safetensors.index.json, pytorch_model.bin or pytorch_model.bin.index.json";
+use crate::{
+    exit::note,
+    texts::{Tell, Texts},
+};
 
 /// Why there is no model.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The library refused the checkpoint.
-    #[error(transparent)]
-    Model(#[from] glm_core::Error),
+    Model(glm_core::Error),
     /// There is nothing.
-    #[error(
-        "there is no file or folder {}; a model is the folder of a downloaded checkpoint, a ggml file, a quantised file, or the name ORG/NAME of a model to download",
-        path.display()
-    )]
     Nowhere {
         /// What was named.
         path: PathBuf,
     },
     /// A folder of other files.
-    #[error("{} is not a checkpoint folder: it has no config.json; looked for {LOOKED_FOR}", path.display())]
     NoConfig {
         /// The folder.
         path: PathBuf,
     },
     /// What headers tell is wrong.
-    #[error("{reason}")]
     NotLoadable {
         /// A sentence that names the file.
         reason: String,
     },
+}
+
+impl From<glm_core::Error> for Error {
+    fn from(error: glm_core::Error) -> Self {
+        Self::Model(error)
+    }
+}
+
+impl Tell for Error {
+    fn tell(&self, texts: &Texts) -> String {
+        let of = |id, path: &Path| texts.with(id, [("path", path.display().to_string().into())]);
+        match self {
+            Self::Model(error) => error.tell(texts),
+            Self::Nowhere { path } => of("shared-no-model", path),
+            Self::NoConfig { path } => of("shared-no-config", path),
+            Self::NotLoadable { reason } => reason.clone(),
+        }
+    }
 }
 
 /// A model as it is named on the command line.
@@ -63,10 +73,14 @@ impl Named<'_> {
     ///
     /// # Errors
     /// As [`Hub::locate`].
-    pub fn locate(&self, progress: impl FnMut(LoadProgress)) -> glm_core::Result<PathBuf> {
+    pub fn locate(
+        &self,
+        texts: &Texts,
+        progress: impl FnMut(LoadProgress),
+    ) -> glm_core::Result<PathBuf> {
         let mut hub = Hub::from_env()
             .progress(progress)
-            .notices(|notice| note(&format!("note: {notice}")));
+            .notices(|notice| note(&texts.notice(&notice.to_string())));
         if self.offline {
             hub = hub.offline(true);
         }

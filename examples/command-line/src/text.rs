@@ -2,32 +2,36 @@
 //! is read of any.
 
 use std::{
-    fmt, fs,
+    fs,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use crate::encoding::{Decoded, Encoding, Undecodable, decode};
+use crate::{
+    encoding::{Decoded, Encoding, Undecodable, decode},
+    exit::note,
+    texts::{Tell, Texts},
+};
 
 /// Longest question that is taken, in bytes: far above any model's context.
 pub const MAX_QUESTION_BYTES: u64 = 1 << 20;
 
 /// Where a text comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
     /// All of standard input.
     Input,
     /// A file, a named pipe, or a device.
-    File(&'a Path),
+    File(PathBuf),
 }
 
-impl<'a> Source<'a> {
+impl Source {
     /// The file of this name; `-` is standard input.
     #[must_use]
-    pub fn named(path: &'a Path) -> Self {
+    pub fn named(path: &Path) -> Self {
         match path == Path::new("-") {
             true => Self::Input,
-            false => Self::File(path),
+            false => Self::File(path.to_path_buf()),
         }
     }
 
@@ -36,18 +40,41 @@ impl<'a> Source<'a> {
     /// # Errors
     /// [`Error`], with the name of the source.
     pub fn read(&self, limit: u64, encoding: Option<Encoding>) -> Result<Decoded, Error> {
-        let name = || self.to_string();
         let bytes = self.bytes(limit).map_err(|source| Error::Read {
-            name: name(),
+            name: self.clone(),
             source,
         })?;
         if bytes.len() as u64 > limit {
             return Err(Error::TooLong {
-                name: name(),
+                name: self.clone(),
                 limit,
             });
         }
-        decoded(self, bytes, encoding)
+        self.decoded(bytes, encoding)
+    }
+
+    /// The text of these bytes of it.
+    ///
+    /// # Errors
+    /// As [`Self::read`], of the encoding.
+    pub fn decoded(&self, bytes: Vec<u8>, encoding: Option<Encoding>) -> Result<Decoded, Error> {
+        decode(bytes, encoding).map_err(|reason| {
+            let name = self.clone();
+            match reason {
+                Undecodable::NotIn(encoding) => Error::NotInEncoding { name, encoding },
+                Undecodable::Binary => Error::Binary { name },
+                Undecodable::Unknown => Error::UnknownEncoding { name },
+            }
+        })
+    }
+
+    /// Says what the text was taken for, where nothing told it.
+    pub fn note_guess(&self, read: &Decoded, texts: &Texts) {
+        if let Some(encoding) = read.guessed {
+            let name = ("name", self.tell(texts).into());
+            let encoding = ("encoding", encoding.to_string().into());
+            note(&texts.notice(&texts.with("shared-guessed-encoding", [name, encoding])));
+        }
     }
 
     /// Up to one byte more than `limit`.
@@ -61,23 +88,14 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The text of the bytes of what is called `name`.
-///
-/// # Errors
-/// As [`Source::read`], of the encoding.
-pub fn decoded(
-    name: &dyn fmt::Display,
-    bytes: Vec<u8>,
-    encoding: Option<Encoding>,
-) -> Result<Decoded, Error> {
-    decode(bytes, encoding).map_err(|reason| {
-        let name = name.to_string();
-        match reason {
-            Undecodable::NotIn(encoding) => Error::NotInEncoding { name, encoding },
-            Undecodable::Binary => Error::Binary { name },
-            Undecodable::Unknown => Error::UnknownEncoding { name },
+impl Tell for Source {
+    /// Its name.
+    fn tell(&self, texts: &Texts) -> String {
+        match self {
+            Self::Input => texts.get("shared-standard-input"),
+            Self::File(path) => path.display().to_string(),
         }
-    })
+    }
 }
 
 fn read_to(source: impl Read, limit: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
@@ -85,62 +103,69 @@ fn read_to(source: impl Read, limit: u64, bytes: &mut Vec<u8>) -> io::Result<()>
     Ok(())
 }
 
-impl fmt::Display for Source<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Input => f.write_str("standard input"),
-            Self::File(path) => path.display().fmt(f),
-        }
-    }
-}
-
 /// Why there is no text.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to open or read it.
-    #[error("cannot read {name}: {source}")]
     Read {
-        /// Of the source.
-        name: String,
+        /// The source.
+        name: Source,
         /// The operating system's reason.
         source: io::Error,
     },
     /// It is too long.
-    #[error("{name} has more than {limit} bytes")]
     TooLong {
-        /// Of the source.
-        name: String,
+        /// The source.
+        name: Source,
         /// Bytes that are taken.
         limit: u64,
     },
     /// Some of it is not in the encoding that it should be in.
-    #[error("{name} is not text in {encoding}; --encoding names another encoding")]
     NotInEncoding {
-        /// Of the source.
-        name: String,
+        /// The source.
+        name: Source,
         /// The one that was named, or that its byte-order mark says.
         encoding: Encoding,
     },
     /// It is another kind of file.
-    #[error(
-        "{name} is no text: it holds zero bytes; text in UTF-16 has them, --encoding utf-16le names it"
-    )]
     Binary {
-        /// Of the source.
-        name: String,
+        /// The source.
+        name: Source,
     },
     /// No encoding fits.
-    #[error("{name} is not UTF-8, and its encoding cannot be told; --encoding names it")]
     UnknownEncoding {
-        /// Of the source.
-        name: String,
+        /// The source.
+        name: Source,
     },
+}
+
+impl Tell for Error {
+    fn tell(&self, texts: &Texts) -> String {
+        let named = |name: &Source| ("name", name.tell(texts).into());
+        match self {
+            Self::Read { name, source } => {
+                let reason = ("reason", source.to_string().into());
+                texts.with("shared-cannot-read", [named(name), reason])
+            }
+            Self::TooLong { name, limit } => {
+                let limit = ("limit", (*limit).into());
+                texts.with("shared-text-too-long", [named(name), limit])
+            }
+            Self::NotInEncoding { name, encoding } => {
+                let encoding = ("encoding", encoding.to_string().into());
+                texts.with("shared-not-in-encoding", [named(name), encoding])
+            }
+            Self::Binary { name } => texts.with("shared-binary", [named(name)]),
+            Self::UnknownEncoding { name } => texts.with("shared-encoding-not-told", [named(name)]),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::texts::in_english;
 
     #[test]
     fn a_text_up_to_the_limit_is_read_and_a_longer_one_refused() {
@@ -149,10 +174,10 @@ mod tests {
         fs::write(&file, "你好\n").unwrap();
         let source = Source::named(&file);
         assert_eq!(source.read(7, None).unwrap().text, "你好\n");
-        let message = source.read(6, None).unwrap_err().to_string();
+        let message = in_english(&source.read(6, None).unwrap_err());
         assert!(message.ends_with("question.txt has more than 6 bytes"));
-        let message = Source::named(dir.path()).read(6, None).unwrap_err();
-        assert!(message.to_string().starts_with("cannot read "), "{message}");
+        let message = in_english(&Source::named(dir.path()).read(6, None).unwrap_err());
+        assert!(message.starts_with("cannot read "), "{message}");
         assert_eq!(Source::named(Path::new("-")), Source::Input);
     }
 

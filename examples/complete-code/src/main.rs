@@ -23,6 +23,7 @@ use std::{
 use command_line::{
     exit::{Exit, note},
     text::Source,
+    texts::Texts,
 };
 use glm_core::{
     LoadOptions,
@@ -34,21 +35,22 @@ use serde::Serialize;
 use arguments::Arguments;
 use completer::{Completer, Outcome};
 use error::{Error, Result};
+use messages::LOCALES;
 
 /// Most code that is read, in bytes. What is far before the cursor is left out anyway.
 const MAX_CODE_BYTES: u64 = 16 << 20;
 
 fn main() -> ExitCode {
-    let arguments: Arguments = command_line::arguments::parse();
+    let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
     let checked = match arguments.check() {
         Ok(checked) => checked,
-        Err(error) => return Exit::WrongUsage.saying(&messages::error(&error)),
+        Err(error) => return Exit::WrongUsage.saying(&texts.error(&error)),
     };
-    match run(&arguments, checked) {
+    match run(&arguments, checked, &texts) {
         Ok(()) => Exit::Done.into(),
         // Whoever read the completion has read enough.
         Err(error) if error.is_broken_pipe() => Exit::Done.into(),
-        Err(error) => error.exit().saying(&messages::error(&error)),
+        Err(error) => error.exit().saying(&texts.error(&error)),
     }
 }
 
@@ -59,7 +61,7 @@ struct Checked<'a> {
     loading: LoadOptions<'a>,
 }
 
-fn run(arguments: &Arguments, checked: Checked<'_>) -> Result<()> {
+fn run(arguments: &Arguments, checked: Checked<'_>, texts: &Texts) -> Result<()> {
     let Checked {
         options,
         language,
@@ -71,9 +73,9 @@ fn run(arguments: &Arguments, checked: Checked<'_>) -> Result<()> {
     };
     let code = match arguments.stdio {
         true => None,
-        false => Some(code(arguments)?),
+        false => Some(code(arguments, texts)?),
     };
-    let (tokenizer, model) = loading::load(name, &arguments.model, loading)?;
+    let (tokenizer, model) = loading::load(name, &arguments.model, loading, texts)?;
     let memory = arguments.model.memory.saturating_mul(1_000_000);
     let Some((before, after)) = code else {
         let completer = Completer::new(model, tokenizer, memory);
@@ -88,20 +90,18 @@ fn run(arguments: &Arguments, checked: Checked<'_>) -> Result<()> {
         true => print_json(&completer, &cursor, &options)?,
         false => print(&completer, &cursor, &options)?,
     };
-    for message in messages::about(&completion, &cursor, &options) {
+    for message in messages::about(&completion, &cursor, &options, texts) {
         note(&message);
     }
     Ok(())
 }
 
 /// The code before and behind the cursor.
-fn code(arguments: &Arguments) -> Result<(String, String)> {
+fn code(arguments: &Arguments, texts: &Texts) -> Result<(String, String)> {
     let place = arguments.place.as_ref();
     let source = place.map_or(Source::Input, |place| Source::named(&place.path));
     let mut code = source.read(MAX_CODE_BYTES, arguments.encoding)?;
-    if let Some(encoding) = code.guessed {
-        note(&messages::guessed_encoding(&source, encoding));
-    }
+    source.note_guess(&code, texts);
     let end = match place {
         Some(place) => place.offset(&code.text)?,
         None => code.text.len(),

@@ -1,21 +1,26 @@
-//! What the program says beside a completion.
+//! What the program says beside a completion. To an editor it speaks English, whatever the user's language.
 
-use std::fmt::Display;
-
-use command_line::encoding::Encoding;
+use command_line::{
+    language::Language,
+    texts::{Locales, Tell, Texts},
+};
 use glm_core::{
     code::{CodeCompletion, CodeOptions, Cursor},
     generate::FinishReason,
 };
 
-pub(crate) fn error(error: &dyn Display) -> String {
-    format!("error: {error}")
-}
+use crate::error::Error;
 
-pub(crate) fn guessed_encoding(name: &dyn Display, encoding: Encoding) -> String {
-    format!(
-        "note: {name} is not UTF-8 and was read as {encoding}; --encoding names another encoding"
-    )
+/// The texts of this program.
+pub(crate) const LOCALES: Locales = Locales {
+    english: include_str!("../locales/en.ftl"),
+    chinese: include_str!("../locales/zh.ftl"),
+    chinese_help: include_str!("../locales/help.zh.ftl"),
+};
+
+/// To an editor whose request cannot be answered.
+pub(crate) fn to_editor(error: &Error) -> String {
+    error.tell(&Texts::new(Language::English, &LOCALES))
 }
 
 /// To an editor that asks twice by one name.
@@ -36,31 +41,42 @@ pub(crate) fn about(
     completion: &CodeCompletion,
     cursor: &Cursor<'_>,
     options: &CodeOptions,
+    texts: &Texts,
 ) -> Vec<String> {
     let mut notes = Vec::new();
     if cursor.language.is_none() {
-        notes.push("note: the model was told no language; --language names it".to_owned());
+        notes.push(texts.get("complete-code-language-not-told"));
     }
     if completion.omitted_bytes > 0 {
-        let bytes = completion.omitted_bytes;
-        notes.push(format!(
-            "note: the code is too long: its first {bytes} bytes were not read"
-        ));
+        let bytes = ("bytes", completion.omitted_bytes.into());
+        notes.push(texts.with("complete-code-too-long", [bytes]));
     }
     if completion.invalid_scores > 0 {
-        notes.push(
-            "note: the model gave scores that are no numbers; its weights are damaged".to_owned(),
-        );
+        notes.push(texts.get("complete-code-invalid-scores"));
     }
     if completion.finish_reason == FinishReason::Length {
         let limit = options.generation.max_new_tokens;
         let limit = limit.filter(|limit| *limit == completion.completion_tokens);
         notes.push(match limit {
-            Some(limit) => format!(
-                "note: the completion was cut at {limit} tokens; --max-new-tokens allows more"
-            ),
-            None => "note: the completion was cut where the model's context ends".to_owned(),
+            Some(limit) => texts.with("complete-code-cut-at", [("limit", limit.into())]),
+            None => texts.get("complete-code-cut-by-context"),
         });
     }
-    notes
+    notes.iter().map(|note| texts.notice(note)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use command_line::coverage::gaps;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        let gaps = gaps::<Arguments>(&LOCALES, Path::new("src"));
+        assert_eq!(gaps, Vec::<String>::new());
+    }
 }

@@ -75,6 +75,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messages::to_editor;
 
     #[test]
     fn numbers_behind_a_file_are_a_line_and_a_column() {
@@ -120,7 +121,7 @@ mod tests {
         ] {
             let place: Place = place.parse().unwrap();
             let error = place.offset("ab\n\n").unwrap_err();
-            assert_eq!(error.to_string(), message);
+            assert_eq!(to_editor(&error), message);
         }
     }
 }

@@ -90,7 +90,7 @@ pub(crate) fn run(
                 outcome: Outcome::from(&completion),
             })?,
             Err(error @ Error::Output(_)) => return Err(error),
-            Err(error) => shared.refuse(Some(&request.id), &error.to_string())?,
+            Err(error) => shared.refuse(Some(&request.id), &messages::to_editor(&error))?,
         }
     }
     Ok(())

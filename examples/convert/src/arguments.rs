@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use command_line::texts::Texts;
 use glm_core::{
     Error, Phrase, Precision,
     checkpoint::{Bits, Target},
@@ -67,7 +68,7 @@ enum Form {
 
 impl Arguments {
     /// What the library is asked for.
-    pub(crate) fn target(&self) -> Result<Target, Error> {
+    pub(crate) fn target(&self, texts: &Texts) -> Result<Target, Error> {
         let given = [("precision", self.precision), ("head", self.head)];
         let given = given
             .into_iter()
@@ -79,7 +80,7 @@ impl Arguments {
             }),
             (_, Some((option, precision))) => Err(Error::InvalidOption {
                 option,
-                expected: Phrase::verbatim("left out, except with --to prepacked"),
+                expected: Phrase::verbatim(texts.get("convert-only-prepacked")),
                 found: Phrase::verbatim(precision),
             }),
             (Form::Safetensors, None) => Ok(Target::Safetensors),

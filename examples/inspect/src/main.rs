@@ -11,6 +11,10 @@ use std::{
 };
 
 use clap::Parser;
+use command_line::{
+    exit::{Exit, unwritten},
+    texts::Locales,
+};
 use glm_core::checkpoint::{Inspection, inspect};
 
 /// Tells what a checkpoint is, what is wrong with it, and what it needs in this machine
@@ -28,18 +32,20 @@ struct Arguments {
     json: bool,
 }
 
+/// The texts of this program.
+const LOCALES: Locales = Locales {
+    english: "",
+    chinese: "",
+    chinese_help: include_str!("../locales/help.zh.ftl"),
+};
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
     let inspections: Vec<Inspection> = arguments.paths.iter().map(inspect).collect();
     match print(&inspections, arguments.json, &mut io::stdout().lock()) {
-        Ok(()) if inspections.iter().all(Inspection::is_loadable) => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::FAILURE,
-        // Nobody reads on: `inspect DIR | head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: cannot write the report: {error}");
-            ExitCode::FAILURE
-        }
+        Ok(()) if inspections.iter().all(Inspection::is_loadable) => Exit::Done.into(),
+        Ok(()) => Exit::Failed.into(),
+        Err(error) => unwritten(&error, &texts),
     }
 }
 
@@ -55,4 +61,19 @@ fn print(inspections: &[Inspection], json: bool, out: &mut impl Write) -> io::Re
         write!(out, "{inspection}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use command_line::coverage::gaps;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        let gaps = gaps::<Arguments>(&LOCALES, Path::new("src"));
+        assert_eq!(gaps, Vec::<String>::new());
+    }
 }

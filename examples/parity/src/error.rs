@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use command_line::texts::{Tell, Texts};
+
 /// The result of reading a folder.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -80,6 +82,16 @@ pub enum Error {
         /// What is wrong.
         source: glm_quant::Error,
     },
+}
+
+impl Tell for Error {
+    /// What is wrong with recorded results is told in English, as they are recorded.
+    fn tell(&self, texts: &Texts) -> String {
+        match self {
+            Self::Model(error) => error.tell(texts),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl From<glm_core::Error> for Error {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use command_line::exit::{Exit, note};
+use command_line::{
+    exit::{Exit, note, unwritten},
+    texts::{Locales, Texts},
+};
 use glm_core::{DeviceName, checkpoint::WeightFormat};
 use parity::{Options, check_folder};
 
@@ -48,21 +51,27 @@ enum Format {
     Bin,
 }
 
+/// The texts of this program.
+const LOCALES: Locales = Locales {
+    english: "",
+    chinese: "",
+    chinese_help: include_str!("../locales/help.zh.ftl"),
+};
+
 fn main() -> ExitCode {
-    let arguments: Arguments = command_line::arguments::parse();
+    let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
     if let Err(error) = arguments.device.open() {
-        return Exit::WrongUsage.saying(&format!("error: {error}"));
+        return Exit::WrongUsage.saying(&texts.error(&error));
     }
-    match run(&arguments, &mut io::stdout().lock()) {
+    match run(&arguments, &mut io::stdout().lock(), &texts) {
         Ok(exit) => exit.into(),
-        // Nobody reads on: `parity DIR | head`. Whether the rest passes is not known.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Failed.into(),
-        Err(error) => Exit::Failed.saying(&format!("error: cannot write the report: {error}")),
+        // Whether the rest passes is not known.
+        Err(error) => unwritten(&error, &texts),
     }
 }
 
 /// Compares all folders.
-fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<Exit> {
+fn run(arguments: &Arguments, out: &mut impl Write, texts: &Texts) -> io::Result<Exit> {
     let options = Options {
         format: arguments.format.map(|format| match format {
             Format::Safetensors => WeightFormat::Safetensors,
@@ -96,9 +105,24 @@ fn run(arguments: &Arguments, out: &mut impl Write) -> io::Result<Exit> {
             Err(error) => {
                 exit = Exit::Failed;
                 out.flush()?;
-                note(&format!("error: {error}"));
+                note(&texts.error(&error));
             }
         }
     }
     Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use command_line::coverage::gaps;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        let gaps = gaps::<Arguments>(&LOCALES, Path::new("src"));
+        assert_eq!(gaps, Vec::<String>::new());
+    }
 }

@@ -1,7 +1,6 @@
 //! `cargo run --release -p quality`: what each precision costs in quality, as a Markdown table.
 
 use std::{
-    error::Error,
     io::{self, Write},
     process::ExitCode,
 };
@@ -9,7 +8,8 @@ use std::{
 use clap::Parser;
 use command_line::{
     arguments::{threads, whole_number},
-    exit::Exit,
+    exit::{Exit, unwritten},
+    texts::{Locales, Texts},
 };
 use glm_core::{CachePrecision, GlmTokenizer, Model, Numerics, Precision, Quantizer};
 use quality::{Question, calibration, measure, quantized};
@@ -26,16 +26,39 @@ struct Arguments {
     calibration_step: usize,
 }
 
+/// The texts of this program.
+const LOCALES: Locales = Locales {
+    english: include_str!("../locales/en.ftl"),
+    chinese: include_str!("../locales/zh.ftl"),
+    chinese_help: include_str!("../locales/help.zh.ftl"),
+};
+
 fn main() -> ExitCode {
-    match run(&command_line::arguments::parse()) {
+    let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
+    match run(&arguments, &texts) {
         Ok(()) => Exit::Done.into(),
-        Err(error) => Exit::Failed.saying(&format!("error: {error}")),
+        Err(Error::Model(error)) => Exit::Failed.saying(&texts.error(&error)),
+        Err(Error::Output(error)) => unwritten(&error, &texts),
     }
 }
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+/// Why there is no table.
+enum Error {
+    /// A model cannot be made or run.
+    Model(glm_core::Error),
+    /// Nobody takes the table.
+    Output(io::Error),
+}
 
-fn run(arguments: &Arguments) -> Result<()> {
+impl<E: Into<glm_core::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::Model(error.into())
+    }
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+fn run(arguments: &Arguments, texts: &Texts) -> Result<()> {
     if let Some(threads) = arguments.threads {
         glm_core::set_cpu_threads(threads)?;
     }
@@ -50,12 +73,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let table = Table {
         tokenizer,
         held_out,
+        texts,
     };
     let rows = calibration(&training, &table.tokenizer, arguments.calibration_step);
     let gptq = Quantizer::Gptq { calibration: &rows };
 
-    let heads = "| layers | embedding, head | quantiser | inputs | cache | perplexity | right |";
-    writeln!(io::stdout(), "{heads}\n|---|---|---|---|---|--:|--:|")?;
+    let heads = texts.get("quality-heads");
+    print(&format!("{heads}\n|---|---|---|---|---|--:|--:|"))?;
     let exact = model.clone().with_numerics(Numerics::EXACT);
     table.line(["f16", "f16", "", "f32", "f32"], &exact)?;
     table.line(["f16", "f16", "", "f32", "int16"], &model)?;
@@ -88,22 +112,37 @@ fn with_cache(model: &Model, kv_cache: CachePrecision) -> Model {
     model.clone().with_numerics(numerics)
 }
 
-struct Table {
-    tokenizer: GlmTokenizer,
-    held_out: Vec<Question>,
+fn print(line: &str) -> Result<()> {
+    writeln!(io::stdout(), "{line}").map_err(Error::Output)
 }
 
-impl Table {
+struct Table<'a> {
+    tokenizer: GlmTokenizer,
+    held_out: Vec<Question>,
+    texts: &'a Texts,
+}
+
+impl Table<'_> {
     fn line(&self, labels: [&str; 5], model: &Model) -> Result<()> {
         let quality = measure(model, &self.tokenizer, &self.held_out)?;
-        writeln!(
-            io::stdout(),
-            "| {} | {:.5} | {} of {} |",
-            labels.join(" | "),
-            quality.perplexity,
-            quality.right,
-            quality.all
-        )?;
-        Ok(())
+        let right = [("right", quality.right.into()), ("all", quality.all.into())];
+        let right = self.texts.with("quality-right", right);
+        let (labels, perplexity) = (labels.join(" | "), quality.perplexity);
+        print(&format!("| {labels} | {perplexity:.5} | {right} |"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use command_line::coverage::gaps;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        let gaps = gaps::<Arguments>(&LOCALES, Path::new("src"));
+        assert_eq!(gaps, Vec::<String>::new());
     }
 }

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use command_line::encoding::Encoding;
+use command_line::{encoding::Encoding, texts::Texts};
 use glm_core::{
     Error, Phrase,
     checkpoint::{GroupSize, Precision, Target},
 };
+
+use crate::calibrated::Calibration;
 
 const AFTER_HELP: &str = "\
 Precisions:
@@ -42,10 +44,10 @@ pub(crate) struct Arguments {
     /// 30,000 tokens are used, in the languages and of the kind that the model will meet. The
     /// checkpoint must fit into memory
     #[arg(long, value_name = "TEXT", conflicts_with = "official")]
-    pub(crate) gptq: Option<PathBuf>,
+    gptq: Option<PathBuf>,
     /// Encoding of that text, such as gbk [default: UTF-8, what a byte-order mark says, else what is most probable]
     #[arg(long, value_name = "NAME", requires = "gptq")]
-    pub(crate) encoding: Option<Encoding>,
+    encoding: Option<Encoding>,
     /// Write a folder in the official layout, for other programs, in place of one file; one scale
     /// for each row, embedding and head in fp16
     #[arg(long)]
@@ -60,7 +62,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// What the library is asked for. The official layout has one scale for each row.
-    pub(crate) fn target(&self) -> Result<Target, Error> {
+    pub(crate) fn target(&self, texts: &Texts) -> Result<Target, Error> {
         match self.precision {
             layers if !self.official => Ok(Target::Prepacked {
                 layers,
@@ -72,12 +74,18 @@ impl Arguments {
             } => Ok(Target::Official(bits)),
             other => Err(Error::InvalidOption {
                 option: "precision",
-                expected: Phrase::verbatim(
-                    "int4, int8, int4-row or int8-row with --official: that layout has one scale for each row",
-                ),
+                expected: Phrase::verbatim(texts.get("quantize-official-precisions")),
                 found: Phrase::verbatim(other),
             }),
         }
+    }
+
+    /// The text to calibrate with, if there is one.
+    pub(crate) fn calibration(&self) -> Option<Calibration<'_>> {
+        Some(Calibration {
+            file: self.gptq.as_deref()?,
+            encoding: self.encoding,
+        })
     }
 
     /// The precision of embedding and head beside layers that are calibrated.

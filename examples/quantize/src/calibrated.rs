@@ -1,13 +1,15 @@
 //! GPTQ: codes that are found by running the model on a text.
 
-use std::{error::Error, path::Path};
+use std::path::Path;
 
-use command_line::{encoding::Encoding, exit::note, model::tokenizer_of, text::decoded};
+use command_line::{encoding::Encoding, model::tokenizer_of, text::Source, texts::Texts};
 use glm_core::{
     GlmTokenizer, LoadOptions, Quantizer, TokenId,
     checkpoint::{Precision, save_prepacked},
     regular_file,
 };
+
+use crate::error::Error;
 
 /// Most bytes of the text. A row needs about a thousand.
 const MAX_TEXT_BYTES: u64 = 256 << 20;
@@ -18,32 +20,43 @@ const ROW_TOKENS: usize = 256;
 /// Rows that are used at most: more text changes little and takes long.
 const MAX_ROWS: usize = 128;
 
-/// Quantises the checkpoint `source` with GPTQ on the text of the file `calibration`, and writes the prepacked file `output`.
-/// `progress` is told how many blocks are done, and of how many.
+/// The text to calibrate with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calibration<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) encoding: Option<Encoding>,
+}
+
+impl Calibration<'_> {
+    /// Its rows, for the checkpoint `source`.
+    pub(crate) fn rows(&self, source: &Path, texts: &Texts) -> Result<Vec<Vec<TokenId>>, Error> {
+        let bytes = regular_file::read(self.file, MAX_TEXT_BYTES)
+            .map_err(|error| glm_core::Error::file(self.file, error))?;
+        let file = Source::File(self.file.to_path_buf());
+        let text = file.decoded(bytes, self.encoding)?;
+        file.note_guess(&text, texts);
+        let rows = rows(&tokenizer_of(source)?, &text.text);
+        match rows.is_empty() {
+            true => Err(Error::NoText {
+                path: self.file.to_path_buf(),
+            }),
+            false => Ok(rows),
+        }
+    }
+}
+
+/// Quantises the checkpoint `source` with GPTQ on these rows, and writes the prepacked file `output`. `progress` is told how
+/// many blocks are done, and of how many.
 pub(crate) fn write(
     options: LoadOptions<'_>,
     source: &Path,
-    (calibration, encoding): (&Path, Option<Encoding>),
+    rows: &[Vec<TokenId>],
     [layers, head]: [Precision; 2],
     output: &Path,
     progress: impl FnMut(usize, usize),
-) -> Result<(), Box<dyn Error>> {
-    let text = regular_file::read(calibration, MAX_TEXT_BYTES)
-        .map_err(|error| glm_core::Error::file(calibration, error))?;
-    let text = decoded(&calibration.display(), text, encoding)?;
-    if let Some(encoding) = text.guessed {
-        let name = calibration.display();
-        note(&format!(
-            "note: {name} is not UTF-8 and was read as {encoding}; --encoding names another encoding"
-        ));
-    }
-    let tokenizer = tokenizer_of(source)?;
-    let rows = rows(&tokenizer, &text.text);
-    if rows.is_empty() {
-        return Err(format!("{}: there is no text in it", calibration.display()).into());
-    }
+) -> Result<(), Error> {
     let model = options.load(source)?;
-    let quantizer = Quantizer::Gptq { calibration: &rows };
+    let quantizer = Quantizer::Gptq { calibration: rows };
     let model = model.quantize(layers, Some(head), quantizer, progress)?;
     save_prepacked(&model, output)?;
     Ok(())

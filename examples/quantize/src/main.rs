@@ -6,55 +6,62 @@
 
 mod arguments;
 mod calibrated;
+mod error;
 
-use std::{error::Error, fs, process::ExitCode, time::Instant};
+use std::{fs, process::ExitCode, time::Instant};
 
 use arguments::Arguments;
 use command_line::{
+    duration,
     exit::{Exit, note},
     model::Named,
+    texts::{Locales, Texts},
 };
+use error::Error;
 use glm_core::{
     LoadOptions,
     checkpoint::{Converter, Target, refuse_overwrite},
     hub::DEFAULT_REVISION,
 };
-use indicatif::HumanDuration;
+use progress_bar::Bar;
+
+/// The texts of this program.
+const LOCALES: Locales = Locales {
+    english: include_str!("../locales/en.ftl"),
+    chinese: include_str!("../locales/zh.ftl"),
+    chinese_help: include_str!("../locales/help.zh.ftl"),
+};
 
 fn main() -> ExitCode {
-    let arguments: Arguments = command_line::arguments::parse();
-    let target = match arguments.target() {
+    let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
+    let target = match arguments.target(&texts) {
         Ok(target) => target,
-        Err(error) => return Exit::WrongUsage.saying(&format!("error: {error}")),
+        Err(error) => return Exit::WrongUsage.saying(&texts.error(&error)),
     };
-    match run(&arguments, target) {
+    match run(&arguments, target, &texts) {
         Ok(()) => Exit::Done.into(),
-        Err(error) => {
-            let exit = error.downcast_ref::<glm_core::Error>();
-            exit.map_or(Exit::Failed, Exit::from)
-                .saying(&format!("error: {error}"))
-        }
+        Err(error) => error.exit().saying(&texts.error(&error)),
     }
 }
 
-fn run(arguments: &Arguments, target: Target) -> Result<(), Box<dyn Error>> {
+fn run(arguments: &Arguments, target: Target, texts: &Texts) -> Result<(), Error> {
     let start = Instant::now();
-    let bar = progress_bar::bar();
-    let show = |progress| progress_bar::show(&bar, progress);
+    let bar = Bar::new(texts);
+    let show = |progress| bar.show(progress);
     let named = Named {
         name: &arguments.source,
         revision: DEFAULT_REVISION,
         offline: false,
     };
-    let source = &named.locate(show)?;
+    let source = &named.locate(texts, show)?;
     let output = &arguments.output;
-    let written = if let Some(text) = &arguments.gptq {
+    let written = if let Some(text) = arguments.calibration() {
         refuse_overwrite(source, output, arguments.force)?;
-        let blocks = |done, of| progress_bar::show_blocks(&bar, done, of);
+        let blocks = |done, of| bar.show_blocks(done, of);
         let options = LoadOptions::default().progress(show);
         let precisions = [arguments.precision, arguments.calibrated_head()];
-        let text = (text.as_path(), arguments.encoding);
-        calibrated::write(options, source, text, precisions, output, blocks)
+        let rows = text.rows(source, texts)?;
+        calibrated::write(options, source, &rows, precisions, output, blocks)
             .map(|()| vec![output.clone()])
     } else {
         Converter::default()
@@ -62,19 +69,40 @@ fn run(arguments: &Arguments, target: Target) -> Result<(), Box<dyn Error>> {
             .verify(false)
             .progress(show)
             .convert(source, target, output)
-            .map_err(Into::into)
+            .map_err(Error::from)
     };
-    bar.finish_and_clear();
+    bar.clear();
     let mut bytes = 0;
-    for file in written? {
-        bytes += fs::metadata(file)?.len();
+    for path in written? {
+        let metadata = fs::metadata(&path);
+        bytes += metadata
+            .map_err(|source| glm_core::Error::Io { path, source })?
+            .len();
     }
-    note(&format!(
-        "wrote {}: {:.2} GB, layers {}, in {}",
-        output.display(),
-        bytes as f64 / 1e9,
-        arguments.precision,
-        HumanDuration(start.elapsed()),
+    let time = duration::in_words(start.elapsed(), texts);
+    note(&texts.with(
+        "quantize-wrote",
+        [
+            ("output", output.display().to_string().into()),
+            ("size", format!("{:.2} GB", bytes as f64 / 1e9).into()),
+            ("precision", arguments.precision.to_string().into()),
+            ("time", time.into()),
+        ],
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use command_line::coverage::gaps;
+
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages() {
+        let gaps = gaps::<Arguments>(&LOCALES, Path::new("src"));
+        assert_eq!(gaps, Vec::<String>::new());
+    }
 }

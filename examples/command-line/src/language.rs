@@ -1,0 +1,88 @@
+//! The user's language.
+
+use std::ffi::OsString;
+
+use clap::ValueEnum;
+
+/// A language of the programs' help, messages and errors; models speak what they are asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// Chinese
+    #[value(name = "zh")]
+    Chinese,
+    /// English
+    #[value(name = "en")]
+    English,
+}
+
+impl Language {
+    /// The language of the system's locale; English where there is none.
+    #[must_use]
+    pub fn of_system() -> Self {
+        Self::of_locale(&sys_locale::get_locale().unwrap_or_default())
+    }
+
+    /// Chinese for `zh`, `zh-CN`, `zh_TW.UTF-8` and the like, else English.
+    #[must_use]
+    pub fn of_locale(locale: &str) -> Self {
+        let language = locale
+            .split(['-', '_', '.', '@'])
+            .next()
+            .unwrap_or_default();
+        match language.eq_ignore_ascii_case("zh") {
+            true => Self::Chinese,
+            false => Self::English,
+        }
+    }
+
+    /// What `--lang` says among the arguments. They are not parsed for that: help and errors of the parser are in this
+    /// language already.
+    pub(crate) fn of_arguments(arguments: impl IntoIterator<Item = OsString>) -> Option<Self> {
+        let mut arguments = arguments
+            .into_iter()
+            .take_while(|argument| argument != "--");
+        while let Some(argument) = arguments.next() {
+            let value = match argument.to_str() {
+                Some("--lang") => arguments.next()?,
+                Some(argument) => match argument.strip_prefix("--lang=") {
+                    Some(value) => value.into(),
+                    None => continue,
+                },
+                None => continue,
+            };
+            return Self::from_str(value.to_str()?, false).ok();
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chinese_locales_give_chinese() {
+        for locale in ["zh", "zh-CN", "zh_TW.UTF-8", "ZH-Hans-CN", "zh@pinyin"] {
+            assert_eq!(Language::of_locale(locale), Language::Chinese, "{locale}");
+        }
+        for locale in ["", "C", "C.UTF-8", "en-US", "zha", "de_DE.UTF-8", "-zh"] {
+            assert_eq!(Language::of_locale(locale), Language::English, "{locale}");
+        }
+    }
+
+    #[test]
+    fn the_language_is_known_before_the_arguments_are_parsed() {
+        for (arguments, language) in [
+            (&["--lang", "zh", "--wrong"][..], Some(Language::Chinese)),
+            (&["--wrong", "--lang=en"], Some(Language::English)),
+            (&["--lang"], None),
+            (&["--lang", "fr"], None),
+            (&["--language", "zh"], None),
+            (&["--", "--lang", "zh"], None),
+            (&[], None),
+        ] {
+            let found = Language::of_arguments(arguments.iter().map(OsString::from));
+            assert_eq!(found, language, "{arguments:?}");
+        }
+    }
+}
