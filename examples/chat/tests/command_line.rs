@@ -38,6 +38,8 @@ fn help_shows_every_group_and_flag_in_order() {
     let mut rest = stdout(&output);
     for text in [
         "Usage: chat [OPTIONS]",
+        "Options:",
+        "--lang <LANG>",
         "Model:",
         "--model <PATH|ORG/NAME>",
         "--revision <NAME>",
@@ -60,7 +62,6 @@ fn help_shows_every_group_and_flag_in_order() {
         "--num-return-sequences <N>",
         "--raw",
         "--prompt-cache <FILE>",
-        "--lang <LANG>",
         "Length:",
         "--max-length <TOKENS>",
         "[default: 2048, with ChatGLM2-6B 8192]",
@@ -282,6 +283,57 @@ fn messages_follow_the_locale_unless_told_otherwise() {
             "{locale}: {}",
             stderr(&output)
         );
+    }
+}
+
+#[test]
+fn help_and_what_is_wrong_with_options_follow_the_language_too() {
+    for (arguments, code, texts) in [
+        (
+            &["--help"][..],
+            0,
+            &[
+                "用法：chat [选项]",
+                "模型：\n",
+                "-m, --model <PATH|ORG/NAME>",
+                "- int16：每个值 2 字节",
+                "[默认值：heuristic]",
+                "示例：",
+            ][..],
+        ),
+        (&["-h"], 0, &["用法：chat [选项]", "可选值："]),
+        (
+            &["--temprature", "1"],
+            2,
+            &[
+                "错误：未知的参数 --temprature",
+                "提示：是否想用 --temperature？",
+            ],
+        ),
+        (
+            &["--greedy", "--top-p", "1"],
+            2,
+            &["--greedy 不能与以下参数同时使用", "--top-p <P>"],
+        ),
+        (
+            &["--top-k=-1"],
+            2,
+            &["--top-k <K> 的值“-1”无效：必须是不小于 0 的整数"],
+        ),
+        (&["--infill", "a"], 2, &["错误：--infill 的文本中没有空白"]),
+        (
+            &["--model", "no/such/model"],
+            1,
+            &["错误：没有名为 no/such/model 的文件或文件夹"],
+        ),
+    ] {
+        let output = chat(&[&["--lang", "zh"], arguments].concat());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = stdout(&output).to_owned() + stderr(&output);
+        for text in texts {
+            assert!(said.contains(text), "`{text}` in {said}");
+        }
+        assert!(!said.contains("Usage") && !said.contains("error"), "{said}");
     }
 }
 

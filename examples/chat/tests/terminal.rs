@@ -12,9 +12,13 @@ use tempfile::TempDir;
 const TIMEOUT_MS: u64 = 60_000;
 
 fn start(arguments: &[&str]) -> PtySession {
+    start_in("en", arguments)
+}
+
+fn start_in(language: &str, arguments: &[&str]) -> PtySession {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
     command
-        .args(["--lang", "en", "--greedy"])
+        .args(["--lang", language, "--greedy"])
         .args(arguments)
         .env("TERM", "xterm");
     spawn_command(command, Some(TIMEOUT_MS)).unwrap()
@@ -57,6 +61,21 @@ fn a_conversation_is_welcomed_answered_and_ended() {
         chat.send_line(end).unwrap();
         assert_ended_well(&mut chat);
     }
+}
+
+#[test]
+fn a_conversation_is_chinese_where_the_user_is() {
+    let mut chat = start_in("zh", &["--max-new-tokens", "4"]);
+    chat.exp_string("欢迎使用 ChatGLM-Mini 模型").unwrap();
+    chat.exp_string("小型演示模型").unwrap();
+    chat.exp_string("用户：").unwrap();
+    chat.send_line("你好").unwrap();
+    chat.exp_string("ChatGLM-Mini：").unwrap();
+    chat.exp_string("用户：").unwrap();
+    chat.send_line("undo").unwrap();
+    chat.exp_string("上一轮对话已撤回").unwrap();
+    chat.send_line("stop").unwrap();
+    assert_ended_well(&mut chat);
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use std::{env, error::Error, ffi::OsString, fmt, io::Write, ops::RangeInclusive, process};
 
-use clap::{
-    Arg, CommandFactory, Parser, builder::EnumValueParser, error::ErrorKind,
-};
+use clap::{Arg, CommandFactory, Parser, builder::EnumValueParser, error::ErrorKind};
 
 use crate::{
     help,

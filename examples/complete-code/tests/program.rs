@@ -438,3 +438,57 @@ fn no_request_is_no_answer_and_a_reader_that_goes_away_ends_the_program() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(stderr(&output), "");
 }
+
+/// What users in a Chinese locale meet: help, wrong options, and what fails.
+#[test]
+fn it_speaks_chinese() {
+    for (arguments, code, texts) in [
+        (
+            &["--help"][..],
+            0,
+            vec![
+                "用法：complete-code [选项]",
+                "模型不读取光标之后的内容",
+                "- block：到代码块",
+                "{\"cancel\": 1}",
+            ],
+        ),
+        (&[], 2, vec!["用法：complete-code [选项]"]),
+        (
+            &["a.py"],
+            2,
+            vec!["缺少以下必需的参数", "--model <PATH|ORG/NAME>"],
+        ),
+        (
+            &["-m", "m", "--encoding", "klingon"],
+            2,
+            vec!["的值“klingon”无效：不是已知的编码"],
+        ),
+        (
+            &["-m", "m", "-l", "klingon"],
+            2,
+            vec!["错误：未知的编程语言 `klingon`"],
+        ),
+        (
+            &["-m", "m", "no/such.py"],
+            1,
+            vec!["错误：无法读取 no/such.py："],
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_complete-code"))
+            .args(["--lang", "zh"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for text in texts {
+            assert!(said.contains(text), "`{text}` in {said}");
+        }
+        assert!(
+            !said.contains("error:") && !said.contains("Usage:"),
+            "{said}"
+        );
+    }
+}

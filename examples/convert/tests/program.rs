@@ -21,6 +21,7 @@ fn q4_0() -> PathBuf {
 
 fn convert(source: &Path, to: &str, output: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_convert"))
+        .args(["--lang", "en"])
         .arg(source)
         .args(["--to", to, "-o"])
         .arg(output)
@@ -191,5 +192,58 @@ fn help_names_every_form() {
         "--force",
     ] {
         assert!(help.contains(name), "{help}");
+    }
+}
+
+/// What users in a Chinese locale meet: help, wrong options, and what fails.
+#[test]
+fn it_speaks_chinese() {
+    for (arguments, code, texts) in [
+        (
+            &["--help"][..],
+            0,
+            vec![
+                "用法：convert [选项]",
+                "\n参数：\n",
+                "--requantize\n",
+                "示例：",
+            ],
+        ),
+        (
+            &["a", "--to", "zip", "-o", "b"],
+            2,
+            vec!["错误：--to <FORM> 的值“zip”无效", "可选值：safetensors"],
+        ),
+        (
+            &["a", "--to", "int4", "--head", "int4", "-o", "b"],
+            2,
+            vec!["错误：", "--to prepacked"],
+        ),
+        (
+            &["a"],
+            2,
+            vec!["缺少以下必需的参数", "--to <FORM>", "--output <OUT>"],
+        ),
+        (
+            &["no/such", "--to", "int4", "-o", "b"],
+            1,
+            vec!["错误：", "no/such"],
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_convert"))
+            .args(["--lang", "zh"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for text in texts {
+            assert!(said.contains(text), "`{text}` in {said}");
+        }
+        assert!(
+            !said.contains("error:") && !said.contains("Usage:"),
+            "{said}"
+        );
     }
 }

@@ -94,3 +94,41 @@ fn a_tokenizer_that_cannot_be_used_fails() {
         assert!(text.contains("cannot be loaded as it is"), "{text}");
     }
 }
+
+/// What users in a Chinese locale meet: help, wrong options, and what fails.
+#[test]
+fn it_speaks_chinese() {
+    for (arguments, code, texts) in [
+        (
+            &["--help"][..],
+            0,
+            vec![
+                "用法：inspect [选项] <PATH>...",
+                "说明检查点是什么",
+                "显示帮助",
+            ],
+        ),
+        (
+            &["--jsom", "a"],
+            2,
+            vec!["错误：未知的参数 --jsom", "提示：是否想用 --json？"],
+        ),
+        (&[], 2, vec!["缺少以下必需的参数", "<PATH>..."]),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_inspect"))
+            .args(["--lang", "zh"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for text in texts {
+            assert!(said.contains(text), "`{text}` in {said}");
+        }
+        assert!(
+            !said.contains("error:") && !said.contains("Usage:"),
+            "{said}"
+        );
+    }
+}

@@ -16,6 +16,7 @@ fn golden(name: &str) -> PathBuf {
 
 fn parity(arguments: &[&Path]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_parity"))
+        .args(["--lang", "en"])
         .args(arguments)
         .output()
         .unwrap()
@@ -185,4 +186,47 @@ fn two_when_the_options_are_wrong() {
         assert_eq!(stdout(&output), "", "{wrong}");
     }
     assert_eq!(code(&parity(&[])), 2);
+}
+
+/// What users in a Chinese locale meet: help, wrong options, and what fails.
+#[test]
+fn it_speaks_chinese() {
+    for (arguments, code, texts) in [
+        (
+            &["--help"][..],
+            0,
+            vec![
+                "用法：parity [选项] <DIR>...",
+                "可选值：",
+                "- bin：pytorch_model.bin",
+            ],
+        ),
+        (
+            &["--device", "toaster", "a"],
+            2,
+            vec!["错误：--device <DEVICE> 的值“toaster”无效："],
+        ),
+        (
+            &["--quiet", "--markdown", "a"],
+            2,
+            vec!["不能与以下参数同时使用", "--markdown"],
+        ),
+        (&["no/such"], 1, vec!["错误：", "no/such"]),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_parity"))
+            .args(["--lang", "zh"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for text in texts {
+            assert!(said.contains(text), "`{text}` in {said}");
+        }
+        assert!(
+            !said.contains("error:") && !said.contains("Usage:"),
+            "{said}"
+        );
+    }
 }

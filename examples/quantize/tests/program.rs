@@ -17,6 +17,7 @@ fn golden(case: &str) -> PathBuf {
 
 fn quantize(dir: &Path, output: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_quantize"))
+        .args(["--lang", "en"])
         .arg(dir)
         .arg("-o")
         .arg(output)
@@ -238,5 +239,58 @@ fn a_device_stays_a_device_and_a_limit_leaves_nothing() {
         let message = refusal(&output);
         assert!(message.contains("ulimit -f"), "{message}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+/// What users in a Chinese locale meet: help, wrong options, and what fails.
+#[test]
+fn it_speaks_chinese() {
+    for (arguments, code, texts) in [
+        (
+            &["--help"][..],
+            0,
+            vec![
+                "用法：quantize [选项]",
+                "\n参数：\n",
+                "--official\n",
+                "示例：",
+            ],
+        ),
+        (
+            &["a", "--precision", "int5", "-o", "b"],
+            2,
+            vec!["错误：--precision <NAME> 的值“int5”无效"],
+        ),
+        (
+            &["a", "-p", "int4-g32", "--official", "-o", "b"],
+            2,
+            vec!["错误：", "官方布局每行一个比例"],
+        ),
+        (
+            &["a", "-p", "int4", "--official", "--head", "int8", "-o", "b"],
+            2,
+            vec!["错误：", "不能与以下参数同时使用", "--official"],
+        ),
+        (
+            &["no/such", "-p", "int4", "-o", "b"],
+            1,
+            vec!["错误：", "no/such"],
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_quantize"))
+            .args(["--lang", "zh"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for text in texts {
+            assert!(said.contains(text), "`{text}` in {said}");
+        }
+        assert!(
+            !said.contains("error:") && !said.contains("Usage:"),
+            "{said}"
+        );
     }
 }
