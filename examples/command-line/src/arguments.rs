@@ -114,6 +114,7 @@ mod tests {
     use crate::texts::SHARED;
 
     #[derive(Debug, Parser)]
+    #[command(version)]
     struct Arguments {
         #[arg(long, value_parser = whole_number::<usize>(0..=u64::MAX))]
         top_k: Option<usize>,

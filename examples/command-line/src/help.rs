@@ -18,7 +18,7 @@ const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{aft
 pub(crate) fn in_language(command: Command, texts: &Texts) -> Command {
     match texts.language() {
         Language::English => command,
-        Language::Chinese => in_chinese(command.args(own_flags(texts)), texts),
+        Language::Chinese => in_chinese(command, texts),
     }
 }
 
@@ -53,22 +53,24 @@ pub(crate) fn ids(command: &Command) -> Vec<String> {
 }
 
 /// The flags that clap would add by itself, in English.
-fn own_flags(texts: &Texts) -> [Arg; 2] {
+fn with_own_flags(command: Command, texts: &Texts) -> Command {
     let flag = |name: &'static str, short, action, help: &str| {
         let flag = Arg::new(name).long(name).short(short).action(action);
         flag.help(texts.get(help))
     };
-    [
-        flag("help", 'h', ArgAction::Help, "shared-help-help"),
-        flag("version", 'V', ArgAction::Version, "shared-help-version"),
-    ]
+    let has_version = command.get_version().is_some();
+    let help = flag("help", 'h', ArgAction::Help, "shared-help-help");
+    let version = flag("version", 'V', ArgAction::Version, "shared-help-version");
+    let command = command.disable_help_flag(true).arg(help);
+    match has_version {
+        true => command.disable_version_flag(true).arg(version),
+        false => command,
+    }
 }
 
 fn in_chinese(command: Command, texts: &Texts) -> Command {
     let program = command.get_name().to_owned();
-    let mut command = command
-        .disable_help_flag(true)
-        .disable_version_flag(true)
+    let mut command = with_own_flags(command, texts)
         .help_template(TEMPLATE)
         .next_line_help(true)
         // Lines are broken here: clap would look for spaces.
@@ -104,9 +106,10 @@ fn argument_in_chinese(argument: Arg, program: &str, texts: &Texts) -> Arg {
     ];
     let help: Vec<String> = help.into_iter().flatten().collect();
     let help = wrapped(&help.join("\n"), PAGE - INDENT);
+    let takes_values = argument.get_action().takes_values();
     argument
-        .hide_possible_values(true)
-        .hide_default_value(true)
+        .hide_possible_values(takes_values)
+        .hide_default_value(takes_values)
         .help(help.clone())
         .long_help(help)
 }
