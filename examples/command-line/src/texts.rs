@@ -147,15 +147,8 @@ pub(crate) fn in_english(told: &impl Tell) -> String {
 }
 
 impl Tell for glm_core::Error {
-    /// As the library tells it.
-    fn tell(&self, _texts: &Texts) -> String {
-        self.to_string()
-    }
-}
-
-impl Tell for glm_core::DeviceError {
-    fn tell(&self, _texts: &Texts) -> String {
-        self.to_string()
+    fn tell(&self, texts: &Texts) -> String {
+        self.in_language(texts.language.into())
     }
 }
 

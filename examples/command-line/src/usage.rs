@@ -100,8 +100,6 @@ fn source_reason(source: &(dyn std::error::Error + 'static), texts: &Texts) -> S
         error.tell(texts)
     } else if let Some(error) = source.downcast_ref::<glm_core::Error>() {
         error.tell(texts)
-    } else if let Some(error) = source.downcast_ref::<glm_core::DeviceError>() {
-        error.tell(texts)
     } else if source.is::<ParseFloatError>() {
         texts.get("shared-usage-no-number")
     } else {

@@ -61,7 +61,7 @@ const LOCALES: Locales = Locales {
 fn main() -> ExitCode {
     let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
     if let Err(error) = arguments.device.open() {
-        return Exit::WrongUsage.saying(&texts.error(&error));
+        return Exit::WrongUsage.saying(&texts.error(&glm_core::Error::from(error)));
     }
     match run(&arguments, &mut io::stdout().lock(), &texts) {
         Ok(exit) => exit.into(),
