@@ -5,6 +5,7 @@ shared-help-version = 显示版本
 shared-heading-arguments = 参数
 shared-heading-options = 选项
 shared-possible-values = 可选值：
+shared-one-of = [可选值：{ $values }]
 shared-default-value = [默认值：{ $value }]
 
 shared-usage = 用法：{ $usage }

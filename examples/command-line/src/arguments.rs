@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, ffi::OsString, fmt, io::Write, ops::RangeInclusive, process};
 
-use clap::{Arg, CommandFactory, Parser, builder::EnumValueParser, error::ErrorKind};
+use clap::{Arg, CommandFactory, Parser, error::ErrorKind};
 
 use crate::{
     help,
@@ -46,8 +46,9 @@ fn command<A: CommandFactory>(texts: &Texts) -> clap::Command {
     let lang = Arg::new("lang")
         .long("lang")
         .value_name("LANG")
-        .value_parser(EnumValueParser::<Language>::new())
+        .value_parser(Language::NAMES)
         .help(texts.get("shared-help-lang"))
+        .help_heading(None::<&str>)
         .global(true);
     help::in_language(command.arg(lang), texts)
 }
@@ -194,7 +195,7 @@ mod tests {
             "选项：\n",
             "--lang <LANG>\n          帮助",
             "-h, --help\n          显示帮助",
-            "可选值：\n          - zh",
+            "[可选值：zh, en]",
         ] {
             assert!(page.contains(part), "`{part}` in {page}");
         }

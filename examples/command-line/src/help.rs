@@ -41,6 +41,9 @@ pub(crate) fn ids(command: &Command) -> Vec<String> {
             ids.push(heading_id(program, heading));
         }
         let id = argument_id(program, argument);
+        if tells_default(argument) {
+            ids.push(format!("{id}.default"));
+        }
         for value in argument.get_possible_values() {
             if value.get_help().is_some() {
                 ids.push(format!("{id}.{}", value.get_name()));
@@ -56,7 +59,7 @@ pub(crate) fn ids(command: &Command) -> Vec<String> {
 fn with_own_flags(command: Command, texts: &Texts) -> Command {
     let flag = |name: &'static str, short, action, help: &str| {
         let flag = Arg::new(name).long(name).short(short).action(action);
-        flag.help(texts.get(help))
+        flag.help(texts.get(help)).help_heading(None::<&str>)
     };
     let has_version = command.get_version().is_some();
     let help = flag("help", 'h', ArgAction::Help, "shared-help-help");
@@ -82,7 +85,7 @@ fn in_chinese(command: Command, texts: &Texts) -> Command {
         command = command.about(about.clone()).long_about(about);
     }
     if let Some(after) = find(texts, &format!("{program}-after-help")) {
-        command = command.after_help(after);
+        command = command.after_help(wrapped(&after, PAGE));
     }
     command
 }
@@ -99,14 +102,16 @@ fn argument_in_chinese(argument: Arg, program: &str, texts: &Texts) -> Arg {
         None => argument,
     };
     let help = find(texts, &id).or_else(|| argument.get_help().map(ToString::to_string));
-    let help = [
-        help,
-        values(&argument, &id, texts),
-        default(&argument, texts),
-    ];
-    let help: Vec<String> = help.into_iter().flatten().collect();
-    let help = wrapped(&help.join("\n"), PAGE - INDENT);
     let takes_values = argument.get_action().takes_values();
+    let notes = match takes_values {
+        true => [
+            values(&argument, &id, texts),
+            default(&argument, &id, texts),
+        ],
+        false => [None, None],
+    };
+    let lines: Vec<String> = [help].into_iter().chain(notes).flatten().collect();
+    let help = wrapped(&lines.join("\n"), PAGE - INDENT);
     argument
         .hide_possible_values(takes_values)
         .hide_default_value(takes_values)
@@ -120,27 +125,35 @@ fn values(argument: &Arg, id: &str, texts: &Texts) -> Option<String> {
     if argument.is_hide_possible_values_set() || values.is_empty() {
         return None;
     }
-    let mut list = texts.get("shared-possible-values");
-    for value in &values {
+    let helped = values.iter().filter_map(|value| {
         let name = value.get_name();
-        let help = find(texts, &format!("{id}.{name}"));
-        list += &match help {
-            Some(help) => format!("\n- {name}：{help}"),
-            None => format!("\n- {name}"),
-        };
+        let help = find(texts, &format!("{id}.{name}"))?;
+        Some(format!("\n- {name}：{help}"))
+    });
+    let helped: String = helped.collect();
+    if !helped.is_empty() {
+        return Some(texts.get("shared-possible-values") + &helped);
     }
-    Some(list)
+    let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+    let names = ("values", names.join(", ").into());
+    Some(texts.with("shared-one-of", [names]))
 }
 
-fn default(argument: &Arg, texts: &Texts) -> Option<String> {
-    let values = argument.get_default_values();
-    let is_shown = argument.get_action().takes_values() && !argument.is_hide_default_value_set();
-    if !is_shown || values.is_empty() {
-        return None;
-    }
-    let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
-    let values = values.join(" ");
-    Some(texts.with("shared-default-value", [("value", values.into())]))
+/// The value that holds without the argument: as the texts tell it, or as clap knows it.
+fn default(argument: &Arg, id: &str, texts: &Texts) -> Option<String> {
+    let value = find(texts, &format!("{id}.default")).or_else(|| {
+        let values = argument.get_default_values();
+        let is_shown = !argument.is_hide_default_value_set() && !values.is_empty();
+        let values = values.iter().map(|value| value.to_string_lossy());
+        is_shown.then(|| values.collect::<Vec<_>>().join(" "))
+    })?;
+    Some(texts.with("shared-default-value", [("value", value.into())]))
+}
+
+/// Whether the help in English tells a default in words.
+fn tells_default(argument: &Arg) -> bool {
+    let help = argument.get_help().map(ToString::to_string);
+    help.is_some_and(|help| help.contains("[default:"))
 }
 
 fn argument_id(program: &str, argument: &Arg) -> String {

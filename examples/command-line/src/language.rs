@@ -2,20 +2,27 @@
 
 use std::ffi::OsString;
 
-use clap::ValueEnum;
-
 /// A language of the programs' help, messages and errors; models speak what they are asked in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// Chinese
-    #[value(name = "zh")]
     Chinese,
     /// English
-    #[value(name = "en")]
     English,
 }
 
 impl Language {
+    /// The values of `--lang`.
+    pub(crate) const NAMES: [&str; 2] = ["zh", "en"];
+
+    fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "zh" => Some(Self::Chinese),
+            "en" => Some(Self::English),
+            _ => None,
+        }
+    }
+
     /// The language of the system's locale; English where there is none.
     #[must_use]
     pub fn of_system() -> Self {
@@ -41,7 +48,7 @@ impl Language {
                 },
                 None => continue,
             };
-            return Self::from_str(value.to_str()?, false).ok();
+            return Self::of_name(value.to_str()?);
         }
         None
     }

@@ -17,9 +17,11 @@ convert-after-help =
 
 convert-help-source = 检查点文件夹（config.json 和权重）、chatglm.cpp 的 ggml 文件或预打包文件
 convert-help-to = 转换成什么形式
-convert-help-precision = 与 --to prepacked 同用：各层矩阵的精度（int4、int8-g32 等，见 `quantize --help`）[默认值：stored]
-convert-help-head = 与 --to prepacked 同用：词嵌入与输出层的精度 [默认值：各层量化时为 int8，否则为 stored]
+convert-help-precision = 与 --to prepacked 同用：各层矩阵的精度（int4、int8-g32 等，见 `quantize --help`）
+    .default = stored
+convert-help-head = 与 --to prepacked 同用：词嵌入与输出层的精度
+    .default = 各层量化时为 int8，否则为 stored
 convert-help-output = 要写出的文件夹（--to prepacked 时为文件）
 convert-help-requantize = 允许把量化编码再量化成另一种编码：舍入两次，质量不如只量化一次
-convert-help-no-verify = 不重新读取结果与第二次转换作比较
+convert-help-no-verify = 不校验；默认会重新读取结果，与再次转换的结果比较
 convert-help-force = 覆盖已有的内容（源文件除外）

@@ -5,7 +5,8 @@ parity-about =
 
     每项检查显示一行，包括最大误差和容差。全部通过时退出码为 0，有检查未通过或有文件夹无法比较时为 1，选项有误时为 2。
 parity-help-dirs = 含有 expected.json 的文件夹；其布局见 README
-parity-help-format = 要加载的权重文件 [默认值：文件夹中的每种格式]
+parity-help-format = 要加载的权重文件
+    .default = 文件夹中的每种格式
     .safetensors = model.safetensors，单文件或分片
     .bin = pytorch_model.bin，单文件或分片
 parity-help-device = 模型运行的设备：cpu，以及编译时启用的 ndarray、wgpu[:N]、cuda[:N]

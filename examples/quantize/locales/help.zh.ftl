@@ -8,8 +8,7 @@ quantize-after-help =
       int4-row, int8-row    每行一个比例，与官方的 int4、int8 检查点相同
       stored                与检查点相同：只打包不量化，或保留词嵌入的精度
 
-    生成的文件可直接使用：程序以内存映射方式打开，立即启动。张量逐个转换，13 GB 的检查
-    点只需不到 4 GB 内存。
+    生成的文件可直接使用：程序以内存映射方式打开，立即启动。张量逐个转换，13 GB 的检查点只需不到 4 GB 内存。
 
     示例：
       quantize chatglm-6b --precision int4 -o chatglm-6b-int4.glm
@@ -19,9 +18,11 @@ quantize-after-help =
 
 quantize-help-source = 检查点文件夹（config.json 和权重）、chatglm.cpp 的 ggml 文件，或 huggingface.co 上模型的名字，如 THUDM/chatglm-6b，只下载一次
 quantize-help-precision = 各层矩阵的精度
-quantize-help-head = 词嵌入与输出层的精度 [默认值：int8；与 --official 同用时为 stored]
+quantize-help-head = 词嵌入与输出层的精度
+    .default = int8；与 --official 同用时为 stored
 quantize-help-gptq = 用 GPTQ 在这个文本文件上确定各层的编码：模型更好，但需要数小时。约使用 30000 个 token，文本的语言和类型应与模型将要处理的一致。内存必须放得下整个检查点
-quantize-help-encoding = 该文本的编码，如 gbk [默认值：UTF-8；有字节顺序标记时以其为准，否则按最可能的编码]
+quantize-help-encoding = 该文本的编码，如 gbk
+    .default = UTF-8；有字节顺序标记时以其为准，否则按最可能的编码
 quantize-help-official = 不写单个文件，而写官方布局的文件夹，供其他程序使用；每行一个比例，词嵌入与输出层为 fp16
 quantize-help-output = 要写出的文件（与 --official 同用时为文件夹）
 quantize-help-force = 覆盖已有的内容
