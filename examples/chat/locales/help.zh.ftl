@@ -28,7 +28,7 @@ chat-help-model = 下载的检查点文件夹（config.json、ice_text.model、�
     .default = 内置的演示模型
 chat-help-revision = 按名字指定的模型的分支、标签或提交
 chat-help-offline = 不下载：按名字指定的模型必须已在缓存中（也可设 HF_HUB_OFFLINE=1）
-chat-help-precision = 各层的精度：stored（与文件相同）、int8 或 int4，也可指明多少列共用一个比例：int8-row、int8-g128、int8-g32、int4-row、int4-g128、int4-g32。量化的结果存入用户的缓存文件夹（GLM_CACHE_DIR），下次直接使用
+chat-help-precision = 各层的精度：stored（与文件相同）、int8 或 int4，也可指明多少列共用一个缩放系数：int8-row、int8-g128、int8-g32、int4-row、int4-g128、int4-g32。量化的结果存入用户的缓存文件夹（GLM_CACHE_DIR），下次直接使用
 chat-help-head = 词嵌入与输出层的精度，名字同上
     .default = 各层量化时为 int8，否则为 stored
 chat-help-kv-cache = 对话在内存中的存放方式。int16：ChatGLM-6B 每个 token 预留 455 KiB（2048 个 token 为 0.95 GB，随对话占用），ChatGLM2-6B 为 28.4 KiB（32768 个 token 为 0.95 GB）；int8 约为其一半

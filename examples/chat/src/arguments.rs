@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, ValueEnum};
 use command_line::{
-    arguments::{threads, whole_number},
+    arguments::{named, threads, whole_number},
     encoding::Encoding,
     model::Named,
     text::Source,
@@ -99,7 +99,7 @@ pub(crate) struct ModelArguments {
     exact: bool,
     /// Device to run on: cpu; with the feature of that name also wgpu, cuda (wgpu:1, cuda:1 for the
     /// second one) and ndarray
-    #[arg(long, default_value_t)]
+    #[arg(long, value_parser = named::<DeviceName>(), default_value_t)]
     pub(crate) device: DeviceName,
     /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = threads())]

@@ -1,6 +1,8 @@
 //! Command lines, and the values of options.
 
-use std::{env, error::Error, ffi::OsString, fmt, io::Write, ops::RangeInclusive, process};
+use std::{
+    env, error::Error, ffi::OsString, fmt, io::Write, ops::RangeInclusive, process, str::FromStr,
+};
 
 use clap::{Arg, CommandFactory, Parser, error::ErrorKind};
 
@@ -102,6 +104,12 @@ pub fn whole_number<T: TryFrom<u64>>(
         let number = number.and_then(|number| T::try_from(number).ok());
         number.ok_or_else(|| OutOfRange(range.clone()))
     }
+}
+
+/// A parser of what the library has names for, so that it is also the library that tells what is wrong with one.
+pub fn named<T: FromStr<Err: Into<glm_core::Error>>>()
+-> impl Fn(&str) -> Result<T, glm_core::Error> + Clone + Send + Sync + 'static {
+    |name| name.parse().map_err(Into::into)
 }
 
 /// A parser of a number of threads.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use glm_core::{
-    GlmTokenizer, LoadOptions, LoadProgress, Model,
+    GlmTokenizer, LoadOptions, LoadProgress, Model, Phrase,
     checkpoint::{Content, Inspection, Severity},
     config::ModelConfig,
     hub::Hub,
@@ -35,7 +35,7 @@ pub enum Error {
     /// What headers tell is wrong.
     NotLoadable {
         /// A sentence that names the file.
-        reason: String,
+        reason: Phrase,
     },
 }
 
@@ -52,7 +52,7 @@ impl Tell for Error {
             Self::Model(error) => error.tell(texts),
             Self::Nowhere { path } => of("shared-no-model", path),
             Self::NoConfig { path } => of("shared-no-config", path),
-            Self::NotLoadable { reason } => reason.clone(),
+            Self::NotLoadable { reason } => reason.tell(texts),
         }
     }
 }
@@ -80,7 +80,7 @@ impl Named<'_> {
     ) -> glm_core::Result<PathBuf> {
         let mut hub = Hub::from_env()
             .progress(progress)
-            .notices(|notice| note(&texts.notice(&notice.to_string())));
+            .notices(|notice| note(&texts.notice(&Phrase::from(&notice).tell(texts))));
         if self.offline {
             hub = hub.offline(true);
         }
@@ -137,7 +137,7 @@ fn refuse_unloadable(inspection: &Inspection) -> Result<(), Error> {
     let worst = problems.find(|problem| problem.severity == Severity::Error);
     match worst {
         Some(problem) if !inspection.is_loadable() => Err(Error::NotLoadable {
-            reason: problem.message.to_string(),
+            reason: problem.message.clone(),
         }),
         _ => Ok(()),
     }

@@ -152,6 +152,12 @@ impl Tell for glm_core::Error {
     }
 }
 
+impl Tell for glm_core::Phrase {
+    fn tell(&self, texts: &Texts) -> String {
+        glm_core::Language::from(texts.language).say(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

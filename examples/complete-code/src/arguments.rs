@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 use command_line::{
-    arguments::{threads, whole_number},
+    arguments::{named, threads, whole_number},
     encoding::Encoding,
     model::Named,
 };
@@ -102,7 +102,7 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(crate) precision: Precision,
     /// Device to run on: cpu; with the feature of that name also wgpu and cuda
-    #[arg(long, default_value_t)]
+    #[arg(long, value_parser = named::<DeviceName>(), default_value_t)]
     pub(crate) device: DeviceName,
     /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = threads())]

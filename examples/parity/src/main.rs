@@ -8,6 +8,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use command_line::{
+    arguments::named,
     exit::{Exit, note, unwritten},
     texts::{Locales, Texts},
 };
@@ -29,7 +30,7 @@ struct Arguments {
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Where the model runs: cpu, ndarray, wgpu[:N] or cuda[:N], if built with it
-    #[arg(long, default_value_t = DeviceName::Cpu)]
+    #[arg(long, value_parser = named::<DeviceName>(), default_value_t = DeviceName::Cpu)]
     device: DeviceName,
     /// Compute as `chat` does by default (inputs of quantised weights rounded to int8, keys and values to f16) and
     /// compare within the tolerance stated for that

@@ -204,7 +204,7 @@ fn it_speaks_chinese() {
         (
             &["--device", "toaster", "a"],
             2,
-            vec!["错误：--device <DEVICE> 的值“toaster”无效："],
+            vec!["错误：--device <DEVICE> 的值“toaster”无效：未知设备"],
         ),
         (
             &["--quiet", "--markdown", "a"],

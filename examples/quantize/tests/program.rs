@@ -264,7 +264,7 @@ fn it_speaks_chinese() {
         (
             &["a", "-p", "int4-g32", "--official", "-o", "b"],
             2,
-            vec!["错误：", "官方布局每行一个比例"],
+            vec!["错误：", "官方布局每行一个缩放系数"],
         ),
         (
             &["a", "-p", "int4", "--official", "--head", "int8", "-o", "b"],
