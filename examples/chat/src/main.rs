@@ -67,7 +67,7 @@ struct Checked<'a> {
 fn run(arguments: &Arguments, checked: Checked<'_>, texts: &Texts) -> Result<Exit> {
     if let (true, Some(named)) = (arguments.model.plan, arguments.model.named()) {
         let path = loading::locate(named, texts)?;
-        return plan::print(&path, arguments.model.json, &mut io::stdout().lock());
+        return plan::print(&path, arguments.model.json, texts, &mut io::stdout().lock());
     }
     let question = question(arguments, texts)?;
     let Checked { decoding, loading } = checked;

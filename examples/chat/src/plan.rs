@@ -2,12 +2,12 @@
 
 use std::{io::Write, path::Path};
 
-use command_line::exit::Exit;
+use command_line::{exit::Exit, report::page, texts::Texts};
 
 use crate::error::{Error, Result};
 
 /// Prints what is at `path`. [`Exit::Done`] when it can be loaded.
-pub(crate) fn print(path: &Path, json: bool, out: &mut impl Write) -> Result<Exit> {
+pub(crate) fn print(path: &Path, json: bool, texts: &Texts, out: &mut impl Write) -> Result<Exit> {
     let inspection = glm_core::inspect(path);
     match json {
         true => {
@@ -15,7 +15,9 @@ pub(crate) fn print(path: &Path, json: bool, out: &mut impl Write) -> Result<Exi
                 .map_err(|error| Error::Output(error.into()))?;
             writeln!(out).map_err(Error::Output)?;
         }
-        false => write!(out, "{inspection}").map_err(Error::Output)?,
+        false => out
+            .write_all(page(&inspection, texts).as_bytes())
+            .map_err(Error::Output)?,
     }
     Ok(match inspection.is_loadable() {
         true => Exit::Done,

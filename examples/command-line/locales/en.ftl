@@ -39,3 +39,50 @@ shared-blocks = { $done }/{ $all } blocks
 shared-hours = { $hours } h { $minutes } min
 shared-minutes = { $minutes } min { $seconds } s
 shared-seconds = { $seconds } s
+
+# What lies at a path. In English as the library displays it.
+shared-report-what = what
+shared-report-verdict = verdict
+shared-report-holds = holds
+shared-report-weights = weights
+shared-report-tokenizer = tokenizer
+shared-report-problem = problem
+shared-report-note = note
+shared-report-memory = memory
+shared-report-context = context
+shared-report-suggestion = suggestion
+shared-report-precision = precision
+shared-report-head = head
+shared-report-size = weights
+shared-report-longest = longest context
+shared-report-unknown = unknown
+shared-report-no-room = does not fit
+shared-report-all-tokens = { $tokens } (all)
+shared-report-available = { $available } available
+shared-report-per-token = { $size } for each 1000 tokens ({ $int8 } with --kv-cache int8), and up to { $work } while a prompt is read; at most { $longest } tokens
+shared-report-member = { $name }: { $content }
+shared-report-unknown-family = a model of unknown family
+shared-report-content-for = { $content } for { $family }
+shared-report-first-generation = first generation (150528 ids)
+shared-report-second-generation = second generation
+shared-report-stored = stored as { $precision }
+shared-report-prepacked = prepacked
+shared-report-billion = { $number } billion parameters
+shared-report-million = { $number } million parameters
+shared-report-thousand = { $number } thousand parameters
+shared-report-parameters = { $number } parameters
+shared-report-and = {", "}
+shared-report-files =
+    { $count ->
+        [one] { $format }, 1 file, { $size }
+       *[other] { $format }, { $count } files, { $size }
+    }
+shared-report-files-missing =
+    { $count ->
+        [one] { $format }, 1 file, { $missing } of them missing, { $size }
+       *[other] { $format }, { $count } files, { $missing } of them missing, { $size }
+    }
+shared-report-with-int8-cache = {" "}with --kv-cache int8, for longer conversations
+shared-report-faster = ; --precision { $precision } is faster
+shared-report-no-memory = this machine lacks memory: even { $precision } needs { $size }
+shared-report-least-memory = --precision int4 needs the least memory

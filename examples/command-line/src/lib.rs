@@ -11,6 +11,7 @@ pub mod language;
 pub mod lines;
 #[cfg(feature = "model")]
 pub mod model;
+pub mod report;
 pub mod text;
 pub mod texts;
 mod usage;

@@ -58,7 +58,8 @@ fn is_wide(character: char) -> bool {
     character.width() == Some(2)
 }
 
-fn columns(text: &str) -> usize {
+/// How many columns a terminal has for it.
+pub(crate) fn columns(text: &str) -> usize {
     let widths = text.chars().map(|character| character.width().unwrap_or(0));
     widths.sum()
 }

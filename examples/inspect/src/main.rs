@@ -13,7 +13,8 @@ use std::{
 use clap::Parser;
 use command_line::{
     exit::{Exit, unwritten},
-    texts::Locales,
+    report::page,
+    texts::{Locales, Texts},
 };
 use glm_core::checkpoint::{Inspection, inspect};
 
@@ -42,14 +43,24 @@ const LOCALES: Locales = Locales {
 fn main() -> ExitCode {
     let (arguments, texts) = command_line::arguments::parse::<Arguments>(&LOCALES);
     let inspections: Vec<Inspection> = arguments.paths.iter().map(inspect).collect();
-    match print(&inspections, arguments.json, &mut io::stdout().lock()) {
+    match print(
+        &inspections,
+        arguments.json,
+        &texts,
+        &mut io::stdout().lock(),
+    ) {
         Ok(()) if inspections.iter().all(Inspection::is_loadable) => Exit::Done.into(),
         Ok(()) => Exit::Failed.into(),
         Err(error) => unwritten(&error, &texts),
     }
 }
 
-fn print(inspections: &[Inspection], json: bool, out: &mut impl Write) -> io::Result<()> {
+fn print(
+    inspections: &[Inspection],
+    json: bool,
+    texts: &Texts,
+    out: &mut impl Write,
+) -> io::Result<()> {
     if json {
         serde_json::to_writer_pretty(&mut *out, inspections)?;
         return writeln!(out);
@@ -58,7 +69,7 @@ fn print(inspections: &[Inspection], json: bool, out: &mut impl Write) -> io::Re
         if index > 0 {
             writeln!(out)?;
         }
-        write!(out, "{inspection}")?;
+        out.write_all(page(inspection, texts).as_bytes())?;
     }
     Ok(())
 }

@@ -109,6 +109,11 @@ fn it_speaks_chinese() {
             ],
         ),
         (
+            &["no/such"],
+            1,
+            vec!["\n  结论        ", "\n  问题        ", "no/such"],
+        ),
+        (
             &["--jsom", "a"],
             2,
             vec!["错误：未知的参数 --jsom", "提示：是否想用 --json？"],
