@@ -453,7 +453,7 @@ fn it_speaks_chinese() {
                 "{\"cancel\": 1}",
             ],
         ),
-        (&[], 2, vec!["用法：complete-code [选项]"]),
+        (&[], 2, vec!["缺少以下必需的参数", "用法：complete-code "]),
         (
             &["a.py"],
             2,
