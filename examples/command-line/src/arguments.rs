@@ -151,9 +151,9 @@ mod tests {
         let error = parsed_in(Language::Chinese, arguments).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let message = usage::message(&error, &Texts::shared(Language::Chinese));
-        let (message, rest) = message.split_once("\n\n用法：program ").unwrap();
-        assert!(rest.ends_with("详细说明请见 --help。"), "{rest}");
-        message.to_owned()
+        let message = message.strip_suffix("\n\n详细说明请见 --help。").unwrap();
+        let end = message.find("\n\n用法：program ");
+        message[..end.unwrap_or(message.len())].to_owned()
     }
 
     #[test]
@@ -197,9 +197,9 @@ mod tests {
         let error = parsed_in(Language::Chinese, &["--help"]).unwrap_err();
         assert_eq!(error.exit_code(), 0);
         let page = help::page(&error.to_string());
-        assert!(page.contains("用法：command-line [选项] [FILE]"), "{page}");
+        assert!(page.contains("用法：program [选项] [FILE]"), "{page}");
         for part in [
-            "参数：\n  [FILE]\n",
+            "\n参数：\n  [FILE]",
             "选项：\n",
             "--lang <LANG>\n          帮助",
             "-h, --help\n          显示帮助",

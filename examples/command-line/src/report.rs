@@ -243,7 +243,7 @@ fn count(parameters: u64, texts: &Texts) -> String {
 
 /// A number with its unit, of those for a thousand millions, a million, a thousand and one.
 #[allow(clippy::cast_precision_loss)] // Precise enough to print.
-fn scaled<'a>(number: u64, [giga, mega, kilo, one]: [&'a str; 4]) -> (String, &'a str) {
+fn scaled(number: u64, [giga, mega, kilo, one]: [&str; 4]) -> (String, &str) {
     match number as f64 {
         number if number >= 1e9 => (format!("{:.2}", number / 1e9), giga),
         number if number >= 1e6 => (format!("{:.1}", number / 1e6), mega),
