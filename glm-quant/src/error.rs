@@ -70,7 +70,8 @@ pub enum Error {
     },
     /// An official format was asked for that cannot hold the matrix.
     #[error(
-        "{wanted:?}-bit codes with one scale a row were asked for, the matrix has {bits:?} bits and scales for {group:?}"
+        "{}-bit codes with one scale a row were asked for, the matrix has {}-bit codes with one for {}",
+        wanted.count(), bits.count(), scaled_columns(*group)
     )]
     NotOfficial {
         /// Bits of the official format.
@@ -107,6 +108,15 @@ pub enum Error {
         "the second moments of the activations are not positive definite, whatever the damping"
     )]
     NotPositiveDefinite,
+}
+
+/// What shares a scale, in words.
+fn scaled_columns(group: GroupSize) -> &'static str {
+    match group {
+        GroupSize::Row => "each row",
+        GroupSize::G32 => "32 columns",
+        GroupSize::G128 => "128 columns",
+    }
 }
 
 /// `rows * cols`, or [`Error::TooLarge`].

@@ -45,6 +45,14 @@ impl Bits {
             Self::Eight => 128,
         }
     }
+
+    /// The number of bits: 4 or 8.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Four => 4,
+            Self::Eight => 8,
+        }
+    }
 }
 
 /// How many columns of a row share a scale.

@@ -18,6 +18,7 @@ shared-usage-no-value = { $argument } 需要一个值
 shared-usage-value = { $argument } 的值“{ $value }”无效
 shared-usage-values = 可选值：{ $values }
 shared-usage-because = { $reason }：{ $source }
+shared-usage-expected = 应为{ $expected }
 shared-usage-no-number = 不是数字
 shared-usage-number-of-values = { $argument } 的值的个数不对
 shared-usage-no-equals = { $argument } 的值前面需要等号

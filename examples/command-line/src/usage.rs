@@ -98,6 +98,10 @@ fn source_reason(source: &(dyn std::error::Error + 'static), texts: &Texts) -> S
         error.tell(texts)
     } else if let Some(error) = source.downcast_ref::<UnknownEncoding>() {
         error.tell(texts)
+    } else if let Some(glm_core::Error::InvalidOption { expected, .. }) = source.downcast_ref() {
+        // Option and value are named already.
+        let expected = ("expected", expected.tell(texts).into());
+        texts.with("shared-usage-expected", [expected])
     } else if let Some(error) = source.downcast_ref::<glm_core::Error>() {
         error.tell(texts)
     } else if source.is::<ParseFloatError>() {

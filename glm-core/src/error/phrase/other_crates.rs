@@ -1,7 +1,7 @@
 //! Errors of crates that know nothing of phrases. What a later version of one adds is told in English.
 
 use glm_backends::cpu::{LevelError, ThreadsError};
-use glm_quant::{Bits, Error as QuantError, GroupSize};
+use glm_quant::{Error as QuantError, GroupSize};
 use glm_tokenizer::{Phrase, phrase, values};
 
 pub(super) fn device(error: &glm_backends::Error) -> Phrase {
@@ -71,8 +71,8 @@ pub(super) fn quantized(error: &QuantError) -> Phrase {
         } => (
             "quant-not-official",
             values![
-                wanted = number(*wanted),
-                bits = number(*bits),
+                wanted = wanted.count(),
+                bits = bits.count(),
                 group = scales_for(*group),
             ],
         ),
@@ -111,16 +111,9 @@ fn part(what: &str) -> Phrase {
     }
 }
 
-fn number(bits: Bits) -> u8 {
-    match bits {
-        Bits::Four => 4,
-        Bits::Eight => 8,
-    }
-}
-
 fn scales_for(group: GroupSize) -> Phrase {
     match group {
-        GroupSize::Row => phrase!("quant-group-row", "Row"),
+        GroupSize::Row => phrase!("quant-group-row", "each row"),
         GroupSize::G32 => phrase!("quant-group-columns", "{columns} columns", columns = 32u8),
         GroupSize::G128 => phrase!("quant-group-columns", "{columns} columns", columns = 128u8),
     }
