@@ -11,7 +11,7 @@ use crate::{
         precision::Forms,
         prepacked::PrepackedFile,
         recognition,
-        tokenizer_choice::TokenizerChoice,
+        tokenizer_choice::{TokenizerChoice, tokenizer_beside},
     },
     config::ModelConfig,
     error::{Error, Result},
@@ -164,16 +164,6 @@ pub fn load_tokenizer(path: impl AsRef<Path>) -> Result<GlmTokenizer> {
         Ok(config) => tokenizer_beside(path, &described_by, &config),
         // A tokenizer may lie by itself, and what is wrong with a model is said when that is loaded.
         Err(_) => GlmTokenizer::from_dir(path).map_err(Error::from),
-    }
-}
-
-fn tokenizer_beside(dir: &Path, described_by: &Path, config: &ModelConfig) -> Result<GlmTokenizer> {
-    match TokenizerChoice::beside(dir, config) {
-        None => GlmTokenizer::from_dir(dir).map_err(Error::from),
-        Some(choice) => {
-            choice.check_family(described_by, config)?;
-            GlmTokenizer::from_file(&choice.file).map_err(Error::from)
-        }
     }
 }
 

@@ -13,6 +13,48 @@ use crate::{
     error::{Error, Mix, Result},
 };
 
+/// The tokenizer in `dir` for a model of `config`, which stands in the file `described_by`.
+///
+/// # Errors
+/// [`Error::Tokenizer`] when there is none or it cannot be used; [`Error::Mixed`].
+pub(super) fn tokenizer_beside(
+    dir: &Path,
+    described_by: &Path,
+    config: &ModelConfig,
+) -> Result<GlmTokenizer> {
+    // As a rule it is the one with the official name. Nothing is read twice then.
+    if let Ok(tokenizer) = GlmTokenizer::from_file(dir.join(tokenizer_name(config)))
+        && mix(tokenizer.family(), config).is_none()
+    {
+        return Ok(tokenizer);
+    }
+    match TokenizerChoice::beside(dir, config) {
+        None => GlmTokenizer::from_dir(dir).map_err(Error::from),
+        Some(choice) => {
+            choice.check_family(described_by, config)?;
+            GlmTokenizer::from_file(&choice.file).map_err(Error::from)
+        }
+    }
+}
+
+/// How a tokenizer of a family contradicts the configuration.
+fn mix(family: Family, config: &ModelConfig) -> Option<Mix> {
+    match (family, config) {
+        (Family::ChatGlm2, ModelConfig::ChatGlm2(_)) => None,
+        (_, ModelConfig::ChatGlm2(_)) => Some(Mix::ChatGlmTokenizer),
+        (Family::ChatGlm2, ModelConfig::ChatGlm(_)) => Some(Mix::ChatGlm2Tokenizer),
+        (Family::ChatGlm, ModelConfig::ChatGlm(config)) if config.is_first_generation() => {
+            Some(Mix::SecondTokenizer)
+        }
+        (Family::ChatGlmFirstGeneration, ModelConfig::ChatGlm(config))
+            if !config.is_first_generation() =>
+        {
+            Some(Mix::FirstTokenizer)
+        }
+        _ => None,
+    }
+}
+
 /// The tokenizer beside a model.
 #[derive(Debug)]
 pub(super) struct TokenizerChoice {
@@ -47,21 +89,7 @@ impl TokenizerChoice {
 
     /// How it contradicts the configuration, by its family. One that cannot be read contradicts nothing.
     fn mix(&self, config: &ModelConfig) -> Option<Mix> {
-        let found = self.look.as_ref().ok()?;
-        match (found.family, config) {
-            (Family::ChatGlm2, ModelConfig::ChatGlm2(_)) => None,
-            (_, ModelConfig::ChatGlm2(_)) => Some(Mix::ChatGlmTokenizer),
-            (Family::ChatGlm2, ModelConfig::ChatGlm(_)) => Some(Mix::ChatGlm2Tokenizer),
-            (Family::ChatGlm, ModelConfig::ChatGlm(config)) if config.is_first_generation() => {
-                Some(Mix::SecondTokenizer)
-            }
-            (Family::ChatGlmFirstGeneration, ModelConfig::ChatGlm(config))
-                if !config.is_first_generation() =>
-            {
-                Some(Mix::FirstTokenizer)
-            }
-            _ => None,
-        }
+        mix(self.look.as_ref().ok()?.family, config)
     }
 
     /// What may be wrong with it and cannot be told for sure: the tokenizers of ChatGLM2-6B and CodeGeeX2-6B have the same
