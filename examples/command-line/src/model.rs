@@ -111,11 +111,14 @@ pub fn tokenizer_of(path: &Path) -> Result<GlmTokenizer, Error> {
             });
         }
         ModelConfig::from_dir(path)?;
-    } else {
-        // A file has its configuration inside, and in its header everything else that can be wrong with it.
-        refuse_unloadable(&inspect(path))?;
     }
-    Ok(load_tokenizer(path)?)
+    load_tokenizer(path).or_else(|error| {
+        if path.is_file() {
+            // It has its configuration inside: what it is says more than that no tokenizer was found.
+            refuse_unloadable(&inspect(path))?;
+        }
+        Err(error.into())
+    })
 }
 
 /// The model at `path`, which this tokenizer must belong to.
