@@ -77,7 +77,8 @@ fn model_name(demonstration: bool) -> &'static str {
 mod tests {
     use std::path::Path;
 
-    use command_line::{coverage::gaps, language::Language};
+    use command_line::coverage::gaps;
+    use glm_core::Language;
 
     use super::*;
     use crate::arguments::Arguments;

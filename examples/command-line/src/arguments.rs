@@ -5,10 +5,10 @@ use std::{
 };
 
 use clap::{Arg, CommandFactory, Parser, error::ErrorKind};
+use glm_core::Language;
 
 use crate::{
-    help,
-    language::Language,
+    help, language,
     texts::{Locales, Tell, Texts, in_english},
     usage,
 };
@@ -21,8 +21,8 @@ pub const MAX_THREADS: u64 = 1024;
 /// value, so that the message tells which values are possible.
 #[must_use]
 pub fn parse<A: Parser>(program: &Locales) -> (A, Texts) {
-    let language = Language::of_arguments(env::args_os().skip(1));
-    let texts = Texts::new(language.unwrap_or_else(Language::of_system), program);
+    let language = language::of_arguments(env::args_os().skip(1));
+    let texts = Texts::new(language.unwrap_or_else(language::of_system), program);
     match try_parse(env::args_os(), &texts) {
         Ok(arguments) => (arguments, texts),
         Err(error) => end(&error, &texts),
@@ -48,7 +48,7 @@ fn command<A: CommandFactory>(texts: &Texts) -> clap::Command {
     let lang = Arg::new("lang")
         .long("lang")
         .value_name("LANG")
-        .value_parser(Language::NAMES)
+        .value_parser(language::NAMES)
         .help(texts.get("shared-help-lang"))
         .help_heading(None::<&str>)
         .global(true);

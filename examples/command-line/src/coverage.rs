@@ -1,9 +1,10 @@
-//! For tests: whether texts, help and sources of a program belong together.
+//! For tests: whether texts, help and sources of a program belong together, and whether it speaks Chinese.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::Path,
+    process::Command,
 };
 
 use clap::CommandFactory;
@@ -22,7 +23,35 @@ pub fn gaps<A: CommandFactory>(locales: &Locales, sources: &Path) -> Vec<String>
     gaps_of(command.get_name(), locales, &help::ids(&command), sources)
 }
 
-/// The same, of texts whose names begin with `program`; `help` has a text in Chinese only. Where there is no help, the
+/// Runs the program at a path in Chinese, with these arguments.
+///
+/// # Errors
+/// When it cannot be run, or says what is no UTF-8.
+///
+/// # Panics
+/// When it ends with another code, when one of these texts is not in what it says on both streams, or when clap's English is.
+pub fn check_chinese(
+    program: &str,
+    arguments: &[&str],
+    code: i32,
+    texts: &[&str],
+) -> io::Result<()> {
+    let mut command = Command::new(program);
+    let output = command.args(["--lang", "zh"]).args(arguments).output()?;
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).map_err(io::Error::other)?;
+    for text in texts {
+        assert!(said.contains(text), "`{text}` in {said}");
+    }
+    assert!(
+        !said.contains("error:") && !said.contains("Usage:"),
+        "{said}"
+    );
+    Ok(())
+}
+
+/// The same as [`gaps`], of texts whose names begin with `program`; `help` has a text in Chinese only. Where there is no help, the
 /// sources have to name what there is in Chinese only.
 pub(crate) fn gaps_of(
     program: &str,

@@ -20,8 +20,9 @@ pub fn in_words(time: Duration, texts: &Texts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use glm_core::Language;
+
     use super::*;
-    use crate::language::Language;
 
     #[test]
     fn the_two_largest_units_are_told() {

@@ -3,7 +3,9 @@
 use clap::{Arg, ArgAction, Command};
 use fluent_bundle::FluentArgs;
 
-use crate::{language::Language, texts::Texts, wrap::wrapped};
+use glm_core::Language;
+
+use crate::{texts::Texts, wrap::wrapped};
 
 /// Columns of a page of help.
 const PAGE: usize = 80;
@@ -17,8 +19,8 @@ const TEMPLATE: &str = "{about-with-newline}\n用法：{usage}\n\n{all-args}{aft
 /// The command, and its subcommands, in the language of the texts.
 pub(crate) fn in_language(command: Command, texts: &Texts) -> Command {
     match texts.language() {
-        Language::English => command,
         Language::Chinese => in_chinese(command, texts),
+        _ => command,
     }
 }
 

@@ -7,7 +7,7 @@ pub mod duration;
 pub mod encoding;
 pub mod exit;
 mod help;
-pub mod language;
+mod language;
 pub mod lines;
 #[cfg(feature = "model")]
 pub mod model;

@@ -256,8 +256,9 @@ fn scaled(number: u64, [giga, mega, kilo, one]: [&str; 4]) -> (String, &str) {
 mod tests {
     use std::path::Path;
 
+    use glm_core::Language;
+
     use super::*;
-    use crate::language::Language;
 
     fn golden(case: &str) -> Inspection {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../glm-core/tests/golden");

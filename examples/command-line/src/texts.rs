@@ -3,9 +3,8 @@
 use std::{fmt, sync::LazyLock};
 
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue, concurrent::FluentBundle};
+use glm_core::Language;
 use unic_langid::LanguageIdentifier;
-
-use crate::language::Language;
 
 /// The Fluent files of a program. Whatever is in them and in its sources belongs together: [`gaps`](crate::coverage::gaps)
 /// tells where it does not.
@@ -45,7 +44,7 @@ impl Texts {
     pub(crate) fn shared(language: Language) -> Self {
         let locale: LanguageIdentifier = match language {
             Language::Chinese => "zh-CN",
-            Language::English => "en",
+            _ => "en",
         }
         .parse()
         .unwrap_or_default();
@@ -117,7 +116,7 @@ impl Texts {
         let chinese = [locales.chinese, locales.chinese_help];
         let sources: &[&str] = match self.language {
             Language::Chinese => &chinese,
-            Language::English => &[],
+            _ => &[],
         };
         for source in [&[locales.english], sources].concat() {
             // Of a file with a mistake, the rest.
@@ -148,13 +147,13 @@ pub(crate) fn in_english(told: &impl Tell) -> String {
 
 impl Tell for glm_core::Error {
     fn tell(&self, texts: &Texts) -> String {
-        self.in_language(texts.language.into())
+        self.in_language(texts.language)
     }
 }
 
 impl Tell for glm_core::Phrase {
     fn tell(&self, texts: &Texts) -> String {
-        glm_core::Language::from(texts.language).say(self)
+        texts.language.say(self)
     }
 }
 

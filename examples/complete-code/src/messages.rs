@@ -1,10 +1,8 @@
 //! What the program says beside a completion. To an editor it speaks English, whatever the user's language.
 
-use command_line::{
-    language::Language,
-    texts::{Locales, Tell, Texts},
-};
+use command_line::texts::{Locales, Tell, Texts};
 use glm_core::{
+    Language,
     code::{CodeCompletion, CodeOptions, Cursor},
     generate::FinishReason,
 };

@@ -8,6 +8,7 @@ use std::{
     process::{Child, ChildStdin, Command, Output, Stdio},
 };
 
+use command_line::coverage::check_chinese;
 use glm_core::LoadOptions;
 use glm_core::code::{CodeCompletion, CodeOptions, Cursor, Language, Until};
 use serde_json::{Value, json};
@@ -475,20 +476,6 @@ fn it_speaks_chinese() {
             vec!["错误：无法读取 no/such.py："],
         ),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_complete-code"))
-            .args(["--lang", "zh"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        for text in texts {
-            assert!(said.contains(text), "`{text}` in {said}");
-        }
-        assert!(
-            !said.contains("error:") && !said.contains("Usage:"),
-            "{said}"
-        );
+        check_chinese(env!("CARGO_BIN_EXE_complete-code"), arguments, code, &texts).unwrap();
     }
 }

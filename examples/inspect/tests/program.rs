@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
+use command_line::coverage::check_chinese;
 use serde_json::Value;
 
 fn golden(case: &str) -> PathBuf {
@@ -120,20 +121,6 @@ fn it_speaks_chinese() {
         ),
         (&[], 2, vec!["缺少以下必需的参数", "<PATH>..."]),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_inspect"))
-            .args(["--lang", "zh"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        for text in texts {
-            assert!(said.contains(text), "`{text}` in {said}");
-        }
-        assert!(
-            !said.contains("error:") && !said.contains("Usage:"),
-            "{said}"
-        );
+        check_chinese(env!("CARGO_BIN_EXE_inspect"), arguments, code, &texts).unwrap();
     }
 }

@@ -8,6 +8,8 @@ use std::{
     process::{Command, Output},
 };
 
+use command_line::coverage::check_chinese;
+
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../../glm-core/tests/golden")
@@ -213,20 +215,6 @@ fn it_speaks_chinese() {
         ),
         (&["no/such"], 1, vec!["错误：", "no/such"]),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_parity"))
-            .args(["--lang", "zh"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        for text in texts {
-            assert!(said.contains(text), "`{text}` in {said}");
-        }
-        assert!(
-            !said.contains("error:") && !said.contains("Usage:"),
-            "{said}"
-        );
+        check_chinese(env!("CARGO_BIN_EXE_parity"), arguments, code, &texts).unwrap();
     }
 }

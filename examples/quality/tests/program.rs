@@ -1,7 +1,7 @@
 //! The program itself, as far as it takes no time: the table takes minutes.
 #![allow(clippy::unwrap_used)]
 
-use std::process::Command;
+use command_line::coverage::check_chinese;
 
 /// What users in a Chinese locale meet: help, wrong options, and what fails.
 #[test]
@@ -22,20 +22,6 @@ fn it_speaks_chinese() {
             vec!["错误：", "必须是 1 到 1024 之间的整数"],
         ),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_quality"))
-            .args(["--lang", "zh"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        for text in texts {
-            assert!(said.contains(text), "`{text}` in {said}");
-        }
-        assert!(
-            !said.contains("error:") && !said.contains("Usage:"),
-            "{said}"
-        );
+        check_chinese(env!("CARGO_BIN_EXE_quality"), arguments, code, &texts).unwrap();
     }
 }

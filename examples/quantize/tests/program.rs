@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use command_line::coverage::check_chinese;
 use glm_core::{LoadOptions, Model, checkpoint::Precision};
 
 fn golden(case: &str) -> PathBuf {
@@ -277,20 +278,6 @@ fn it_speaks_chinese() {
             vec!["错误：", "no/such"],
         ),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_quantize"))
-            .args(["--lang", "zh"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        for text in texts {
-            assert!(said.contains(text), "`{text}` in {said}");
-        }
-        assert!(
-            !said.contains("error:") && !said.contains("Usage:"),
-            "{said}"
-        );
+        check_chinese(env!("CARGO_BIN_EXE_quantize"), arguments, code, &texts).unwrap();
     }
 }

@@ -429,13 +429,16 @@ fn check_preamble(path: &Path, bytes: &[u8], found_bytes: usize) -> Result<usize
         found,
         reason,
     };
+    let beginning_cut = || {
+        truncated(phrase!(
+            "prepacked-beginning-cut",
+            "its first bytes are missing"
+        ))
+    };
     let magic = bytes.get(..MAGIC.len());
     if magic.is_none_or(|magic| magic != MAGIC) {
         return Err(if MAGIC.starts_with(bytes) {
-            truncated(phrase!(
-                "prepacked-beginning-cut",
-                "its first bytes are missing"
-            ))
+            beginning_cut()
         } else {
             Error::malformed(
                 path,
@@ -464,20 +467,12 @@ fn check_preamble(path: &Path, bytes: &[u8], found_bytes: usize) -> Result<usize
                 expected: VERSION,
             });
         }
-        None => {
-            return Err(truncated(phrase!(
-                "prepacked-beginning-cut",
-                "its first bytes are missing"
-            )));
-        }
+        None => return Err(beginning_cut()),
     }
     let (Some(json_bytes), Some(file_bytes), Some(sum)) =
         (word(12), long(16), long(CHECKSUM.start))
     else {
-        return Err(truncated(phrase!(
-            "prepacked-beginning-cut",
-            "its first bytes are missing"
-        )));
+        return Err(beginning_cut());
     };
     let json_bytes = usize::try_from(json_bytes).unwrap_or(usize::MAX);
     if json_bytes > MAX_HEADER_BYTES {
